@@ -1,0 +1,5 @@
+"""`python -m app` is `tenantry`."""
+
+from app.cli import main
+
+main()

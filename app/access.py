@@ -1,0 +1,258 @@
+"""The one guard: who calls, in which role, is it allowed; then the session is confined to the partner."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Path, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from sqlalchemy import Row, and_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db import Db
+from app.models import PLATFORM, Account, AccountMember, Partner, PartnerMember, Session, User, new_id, utc_now
+from app.models.partner import PartnerStatus
+from app.models.user import UserStatus
+from app.policy import ACCOUNT_ROLES, GRANTS, Access, Caller, Permission, Role, allowing
+from app.problems import (
+    Forbidden,
+    InsufficientScope,
+    NotAMember,
+    NotFound,
+    PartnerManagementOff,
+    PartnerSuspended,
+    Unauthenticated,
+)
+from app.rest import recall
+from app.tenancy import EVERYONE, confine
+
+SELF, PUBLIC = "self", "public"
+SEEN_EVERY = timedelta(minutes=5)
+
+PartnerId = Annotated[UUID, Path(description="Id of the partner.")]
+AccountId = Annotated[UUID, Path(description="Id of the account.")]
+
+
+# --- who calls ---
+
+
+@dataclass(frozen=True)
+class Token:
+    """A verified access token; with an account, one that is good for that account alone."""
+
+    user_id: UUID
+    session_id: UUID
+    partner_id: UUID | None
+    account_id: UUID | None
+
+
+def _token(request: Request) -> Token:
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthenticated
+    claims: Mapping[str, Any] = request.app.state.tokens.verify(credentials.strip())
+    partner_id, account_id = (UUID(claims[c]) if c in claims else None for c in ("partner_id", "account_id"))
+    return Token(UUID(claims["sub"]), UUID(claims["sid"]), partner_id, account_id)
+
+
+async def _look_up(db: AsyncSession, token: Token, partner_id: UUID, account_id: UUID | None) -> Row[Any]:
+    """User, session, partner, account and both roles, in one statement.
+
+    Raises:
+        Unauthenticated: the session has ended or its user may not sign in.
+    """
+    statement = (
+        select(
+            User.operator, Session.last_used_at, Partner.status, Partner.partner_management_enabled,
+            PartnerMember.role, Account.id, AccountMember.role,
+        )
+        .select_from(Session)
+        .join(User, User.id == Session.user_id)
+        .outerjoin(Partner, Partner.id == partner_id)
+        .outerjoin(PartnerMember, and_(PartnerMember.partner_id == partner_id, PartnerMember.user_id == User.id))
+        .outerjoin(Account, and_(Account.partner_id == partner_id, Account.id == account_id))
+        .outerjoin(AccountMember, and_(AccountMember.partner_id == partner_id, AccountMember.user_id == User.id,
+                                       AccountMember.account_id == account_id))
+        .where(Session.id == token.session_id, Session.user_id == token.user_id, Session.ended_at.is_(None),
+               Session.expires_at > utc_now(), User.status == UserStatus.ACTIVE)
+    )  # fmt: skip
+    found = (await db.execute(statement)).one_or_none()
+    if found is None:
+        raise Unauthenticated
+    await _mark_used(db, token.session_id, found.last_used_at)
+    return found
+
+
+async def _mark_used(db: AsyncSession, session_id: UUID, last_used_at: Any) -> None:
+    """Remember the use of a session, to within five minutes: most requests write nothing."""
+    now = utc_now()
+    if now - last_used_at > SEEN_EVERY:
+        await db.execute(update(Session).where(Session.id == session_id).values(last_used_at=now))
+
+
+def _caller(request: Request, token: Token, *, operator: bool) -> Caller:
+    address = request.client.host if request.client else None
+    return Caller(token.user_id, token.session_id, operator, request.scope.get("request_id"), address)
+
+
+# --- what the caller may do ---
+
+
+def operator(permission: Permission) -> Any:
+    """Guard of what only staff of the service may do. The session sees all partners, and nothing else of theirs.
+
+    Raises:
+        InsufficientScope: the token is that of an account.
+        Forbidden: the caller is no operator.
+    """
+
+    async def guard(request: Request, db: Db) -> Access:
+        caller = await _signed_in(request, db)
+        roles = allowing({Role.OPERATOR} if caller.operator else set(), permission)
+        if not roles:
+            raise Forbidden
+        await recall(request, db, PLATFORM, caller.user_id)
+        await confine(db, EVERYONE)
+        return Access(caller, PLATFORM, roles)
+
+    return _marked(guard, permission)
+
+
+def in_partner(permission: Permission) -> Any:
+    """Guard of `/partners/{partner_id}/…`.
+
+    Raises:
+        NotFound: the partner does not exist, or the caller is neither a member nor an operator.
+        PartnerSuspended, PartnerManagementOff: the caller is a member, but that is the partner's state.
+        InsufficientScope: the token is that of an account.
+        Forbidden: no role of the caller grants `permission`.
+    """
+
+    async def guard(request: Request, db: Db, partner_id: PartnerId) -> Access:
+        token = _token(request)
+        await confine(db, partner_id)
+        found = await _look_up(db, token, partner_id, None)
+        if found.status is None:
+            raise NotFound
+        if token.account_id is not None:
+            raise InsufficientScope if token.partner_id == partner_id else NotFound
+        roles = _partner_roles(found)
+        return await _grant(request, db, _caller(request, token, operator=found.operator), found, roles, permission,
+                            partner_id, None)  # fmt: skip
+
+    return _marked(guard, permission)
+
+
+def in_account(permission: Permission) -> Any:
+    """Guard of `/partners/{partner_id}/accounts/{account_id}/…`, for partner people and for account members.
+
+    Raises:
+        NotFound: no such account of this partner, or the caller has nothing to do with it.
+        PartnerSuspended, PartnerManagementOff: see `in_partner`; account members work on while it is merely off.
+        NotAMember: only members may, and the caller is none.
+        Forbidden: no role of the caller grants `permission`.
+    """
+
+    async def guard(request: Request, db: Db, partner_id: PartnerId, account_id: AccountId) -> Access:
+        token = _token(request)
+        await confine(db, partner_id)
+        found = await _look_up(db, token, partner_id, account_id)
+        if found.id is None or token.account_id not in (None, account_id):
+            raise NotFound
+        roles = {found.role_1} if found.role_1 else set[Role]()
+        if token.account_id is None:
+            roles |= _partner_roles(found)
+        return await _grant(request, db, _caller(request, token, operator=found.operator), found, roles, permission,
+                            partner_id, account_id)  # fmt: skip
+
+    return _marked(guard, permission)
+
+
+def _partner_roles(found: Row[Any]) -> set[Role]:
+    return ({found.role} if found.role else set()) | ({Role.OPERATOR} if found.operator else set())
+
+
+async def _grant(request: Request, db: AsyncSession, caller: Caller, found: Row[Any], roles: set[Role],
+                 permission: Permission, partner_id: UUID, account_id: UUID | None) -> Access:  # fmt: skip
+    """The last word, the same for partner and account."""
+    if not roles:
+        raise NotFound
+    if found.status == PartnerStatus.SUSPENDED and Role.OPERATOR not in roles:
+        raise PartnerSuspended
+    awake = roles if found.partner_management_enabled else roles & {Role.OPERATOR, *ACCOUNT_ROLES}
+    granted = allowing(awake, permission)
+    if not granted:
+        if awake != roles:
+            raise PartnerManagementOff
+        raise NotAMember if GRANTS[permission] <= ACCOUNT_ROLES and not roles & ACCOUNT_ROLES else Forbidden
+    await recall(request, db, partner_id, caller.user_id)
+    return Access(caller, partner_id, granted, account_id)
+
+
+async def _signed_in(request: Request, db: AsyncSession) -> Caller:
+    token = _token(request)
+    await confine(db, PLATFORM)
+    found = await _look_up(db, token, PLATFORM, None)
+    if token.account_id is not None:
+        raise InsufficientScope
+    return _caller(request, token, operator=found.operator)
+
+
+async def _self_guard(request: Request, db: Db) -> Caller:
+    """Guard of what everybody who is signed in may do with their own user."""
+    return await _signed_in(request, db)
+
+
+async def _optional(request: Request, db: Db) -> Caller | None:
+    return await _signed_in(request, db) if "Authorization" in request.headers else None
+
+
+def public() -> None:
+    """Says, in so many words, that an endpoint needs no permission."""
+
+
+def _marked(guard: Callable[..., Any], permission: str) -> Any:
+    guard.permission = permission  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess]
+    return Depends(guard, scope="function")
+
+
+Self = Annotated[Caller, _marked(_self_guard, SELF)]
+Public = _marked(public, PUBLIC)
+MaybeSelf = Annotated[Caller | None, Depends(_optional, scope="function")]
+
+
+def creating_partner(permission: Permission) -> Any:
+    """Guard of the operator's creation of a partner: the session is confined to the one to be, by its new id."""
+    admit = operator(permission).dependency
+
+    async def guard(request: Request, db: Db) -> Access:
+        access: Access = await admit(request, db)
+        partner_id = new_id()
+        await confine(db, partner_id)
+        return replace(access, partner_id=partner_id)
+
+    return _marked(guard, permission)
+
+
+# --- no endpoint without a guard ---
+
+
+def permissions_of(dependant: Dependant) -> list[str]:
+    own = getattr(dependant.call, "permission", None)
+    return [own] if own else [p for d in dependant.dependencies for p in permissions_of(d)]
+
+
+def refuse_unguarded(routes: Iterable[APIRoute]) -> None:
+    """Stop the start of an app with an endpoint that has no guard, or two; note the permission in the contract.
+
+    Raises:
+        RuntimeError: names the endpoint.
+    """
+    for route in routes:
+        granted = permissions_of(route.dependant)
+        if len(granted) != 1:
+            raise RuntimeError(f"{route.methods} {route.path} needs exactly one guard, has {granted}")
+        route.openapi_extra = {"x-permission": str(granted[0])} | (route.openapi_extra or {})

@@ -1,0 +1,224 @@
+"""The command line of Tenantry."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import structlog
+import typer
+import uvicorn
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
+
+from app import contract, logs, migrate, operate, welcome
+from app import demo as demonstration
+from app.config import Settings
+from app.db import UnsafeRole, connect
+from app.localpg import LocalPgError
+from app.main import create_app, database, load_keys, transport_of
+from app.worker import Worker
+
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Tenantry: partner management for B2B and IoT clouds.\n\n"
+    "Settings come from TENANTRY_* environment variables or a .env file; docs/settings.md lists them.",
+)
+CONTRACT = Path("openapi.json")
+
+
+def main() -> None:
+    """Run a command; whatever cannot be done is said in one line, with exit code 1."""
+    try:
+        cli()
+    except (operate.Refused, LocalPgError, UnsafeRole, OSError, ValueError) as error:
+        _die(_one_line(error))
+    except DBAPIError as error:
+        _die(f"the database says: {_one_line(error.orig or error)}")
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(f"TENANTRY_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}".replace("TENANTRY_: ", "")
+                         for e in error.errors())  # fmt: skip
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _die(message: str) -> NoReturn:
+    typer.echo(f"tenantry: {message}", err=True)
+    raise SystemExit(1)
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Server processes; they share one embedded database.")] = None,
+) -> None:
+    """Serve the API, with a worker inside.
+
+    In development (the default) the database is migrated first, and an operator's log-in is printed. In
+    production the database must be at the newest migration: run `tenantry migrate` before.
+    """
+    for name, value in (("HOST", host), ("PORT", port), ("WORKERS", workers)):
+        if value is not None:
+            os.environ[f"TENANTRY_{name}"] = str(value)  # the server processes read it again
+    settings = Settings()
+    logs.configure(settings)
+    _refuse_taken_port(settings)
+    # uvicorn raises a caught SIGTERM again when it is done: end by an exception then, so that the database stops too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with operate.held(settings):
+        _run(_prepare(settings))
+        uvicorn.run(
+            "app.main:serve", factory=True, host=settings.host, port=settings.port, workers=settings.workers,
+            loop="uvloop", http="httptools", ws="none", log_config=None, access_log=False, server_header=False,
+            proxy_headers=True, forwarded_allow_ips=settings.trusted_proxies, timeout_graceful_shutdown=20,
+            timeout_keep_alive=30,
+        )  # fmt: skip
+
+
+async def _prepare(settings: Settings) -> None:
+    if settings.development:
+        await operate.migrate_up(settings)
+        welcome.announce(settings, await welcome.ready_operator(settings))
+    else:
+        await operate.refuse_outdated(settings)
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise operate.Refused(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
+                                  "choose another with --port") from None  # fmt: skip
+
+
+@cli.command()
+def worker() -> None:
+    """Send the outbox and number events, without serving. Run as many as you like."""
+    settings = Settings()
+    logs.configure(settings)
+    _run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    async with database(settings) as (url, role):
+        engine, sessions = connect(url, role=role, pool_size=3)
+        transport = transport_of(settings)
+        task = asyncio.create_task(Worker(sessions, load_keys(settings), settings, transport).run())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel)
+        structlog.get_logger().info("worker started")
+        try:
+            await task
+        except asyncio.CancelledError:
+            structlog.get_logger().info("worker stopped")
+        finally:
+            await transport.close()
+            await engine.dispose()
+
+
+@cli.command("migrate")
+def migrate_command(
+    check: Annotated[
+        bool, typer.Option("--check", help="Only compare migrations and models, on an empty database.")
+    ] = False,
+    new: Annotated[
+        str | None, typer.Option(help="Write a migration with what the models have and the database lacks.")
+    ] = None,
+) -> None:
+    """Bring the database to the newest schema. Safe while the service runs; several at once wait for each other."""
+    if check:
+        if drift := _run(operate.check_migrations()):
+            _die(f"migrations and models differ: {'; '.join(drift)}")
+        typer.echo("Migrations and models agree.")
+        return
+    settings = Settings()
+    if new:
+        _run(_new_migration(settings, new))
+        return
+    _run(operate.migrate_up(settings))
+    typer.echo(f"The database is at {migrate.head()}.")
+
+
+async def _new_migration(settings: Settings, message: str) -> None:
+    async with operate.owner_url(settings) as url:
+        await migrate.upgrade(url)
+        await migrate.new(url, message)
+
+
+@cli.command("create-operator")
+def create_operator(
+    email: Annotated[str, typer.Option(help="E-mail address to log in with.")],
+    name: Annotated[str, typer.Option(help="Name, as others see it.")],
+    password_stdin: Annotated[
+        bool, typer.Option(help="Read the password from standard input, without asking.")
+    ] = False,
+) -> None:
+    """Create a user who runs this service: operators create partners. Asks for the password."""
+    password = sys.stdin.readline().rstrip("\n") if password_stdin else typer.prompt(
+        "Password", hide_input=True, confirmation_prompt=True)  # fmt: skip
+    _run(welcome.create_operator(Settings(), email=email, name=name, password=password))
+    typer.echo("Created.")
+
+
+@cli.command("demo")
+def demo_command() -> None:
+    """Fill the database with a realistic partner: 250 accounts with members and invitations. Development only."""
+    settings = Settings()
+    if not settings.development:
+        raise operate.Refused("the demo is for development only")
+    _run(operate.migrate_up(settings))
+    typer.echo(_run(demonstration.fill(settings)))
+
+
+@cli.command("openapi")
+def openapi_command(
+    write: Annotated[bool, typer.Option("--write", help="Write openapi.json here.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Fail when openapi.json here is not up to date.")] = False,
+) -> None:
+    """Print the contract: OpenAPI 3.1."""
+    text = contract.pretty(create_app(Settings()).openapi())
+    if write:
+        CONTRACT.write_text(text)
+    elif check:
+        if not CONTRACT.exists() or CONTRACT.read_text() != text:
+            _die("openapi.json is not up to date: run `make openapi`")
+        typer.echo("openapi.json is up to date.")
+    else:
+        typer.echo(text, nl=False)
+
+
+@cli.command()
+def backup(file: Annotated[Path, typer.Argument(help="File to write; it must not exist.")]) -> None:
+    """Write the whole database into one file (pg_dump's custom format). Safe while the service runs."""
+    typer.echo(f"{file}: {_run(operate.backup(Settings(), file)):,} bytes.")
+
+
+@cli.command()
+def restore(file: Annotated[Path, typer.Argument(help="A file that `tenantry backup` wrote.")]) -> None:
+    """Put a backup in the place of the database. Stop the server first.
+
+    The embedded database that was there is kept under another name. A server's database must be empty.
+    """
+    kept = _run(operate.restore(Settings(), file))
+    typer.echo("Restored." + (f" What was there before is kept as database {kept}." if kept else ""))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Settings: one frozen object, read once from `TENANTRY_*` environment variables or a `.env` file."""
+
+from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Every knob of the service. No other module reads the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="TENANTRY_", env_file=".env", frozen=True, extra="ignore")
+
+    environment: Literal["development", "production"] = Field(
+        "development", description="`production` has no mailbox page and no ready-made operator, and needs SMTP_URL."
+    )
+    database_url: SecretStr | None = Field(
+        None, description="postgresql://user:password@host/database; none: an embedded PostgreSQL under DATA_DIR."
+    )
+    owner_database_url: SecretStr | None = Field(
+        None, description="The login that owns the tables, for `tenantry migrate`; none: DATABASE_URL is the owner."
+    )
+    pg_bin: Path | None = Field(None, description="Folder of the PostgreSQL programs that the embedded server uses.")
+    data_dir: Path = Field(Path(".data"), description="Embedded database, keys and the development mailbox.")
+    public_url: str = Field("", description="Address in links and tokens; none: made of HOST and PORT.")
+    smtp_url: SecretStr | None = Field(
+        None, description="smtp://user:password@host:587 (STARTTLS when offered) or smtps://…; none: mailbox page."
+    )
+    mail_from: str = Field("Tenantry <tenantry@localhost>", description="Sender of all mails.")
+    signing_keys: Names = Field(
+        (), description="Files with PEM keys (EC P-256), comma-separated: the first signs, all verify; none: made once."
+    )
+    secret_key: SecretStr | None = Field(None, description="At least 32 characters; none: made once under DATA_DIR.")
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535)
+    workers: int = Field(1, ge=1, le=64, description="Server processes.")
+    embedded_worker: bool = Field(True, description="Run the outbox worker inside `serve`.")
+    log_format: Literal["console", "json"] = "console"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    cors_origins: Names = Field((), description="Browser origins that may call the API, comma-separated.")
+    trusted_proxies: str = Field("127.0.0.1", description="Whose X-Forwarded-For is believed, comma-separated.")
+
+    body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
+    body_seconds: float = Field(20, gt=0, description="Longest time that a request body may take to arrive.")
+    pool_size: int = Field(10, ge=1, description="Database connections per process.")
+    pool_timeout_seconds: float = Field(5, gt=0, description="Longest wait for one; then the answer is 503.")
+    access_token_minutes: int = Field(15, ge=1, le=60)
+    session_days: int = Field(30, ge=1, le=365)
+    invitation_days: int = Field(7, ge=1, le=90)
+    password_reset_minutes: int = Field(60, ge=5, le=1440)
+    password_min_length: int = Field(12, ge=8, le=64)
+    password_min_length_with_totp: int = Field(8, ge=8, le=64)
+    login_free_failures: int = Field(10, ge=3, description="Failed log-ins before each further one must wait longer.")
+
+    @field_validator("signing_keys", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(v.strip() for v in value.split(",") if v.strip()) if isinstance(value, str) else value
+
+    @field_validator("database_url", "owner_database_url")
+    @classmethod
+    def _asyncpg(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        scheme, found, rest = value.get_secret_value().partition("://")
+        if not found or scheme not in ("postgres", "postgresql", "postgresql+asyncpg"):
+            raise ValueError("must start with postgresql://")
+        return SecretStr(f"postgresql+asyncpg://{rest}")
+
+    @model_validator(mode="after")
+    def _safe_together(self) -> Self:
+        if self.secret_key and len(self.secret_key.get_secret_value()) < 32:
+            raise ValueError("SECRET_KEY must have at least 32 characters")
+        if self.environment == "production":
+            if not (self.smtp_url and self.public_url):
+                raise ValueError("production needs SMTP_URL and PUBLIC_URL")
+        elif not _is_loopback(self.host):
+            raise ValueError("development listens on loopback only, for its mailbox shows every token; set "
+                             "TENANTRY_ENVIRONMENT=production")  # fmt: skip
+        return self
+
+    @property
+    def development(self) -> bool:
+        return self.environment == "development"
+
+    @cached_property
+    def url(self) -> str:
+        """The service's public address, without a slash at its end; also the `iss` of every token."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,110 @@
+"""Engine and unit of work. One request is one transaction."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Annotated, Final, cast
+
+from fastapi import Depends, Request
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from app.problems import Problem
+
+Sessions = async_sessionmaker[AsyncSession]
+APP_ROLE: Final = "tenantry_app"
+
+
+class UnsafeRole(Exception):
+    """The database login could step over row-level security."""
+
+
+def connect(
+    url: str, *, role: str | None = None, pool_size: int = 10, pool_timeout: float = 5
+) -> tuple[AsyncEngine, Sessions]:
+    """An engine whose connections act as `role` (or as their login), and sessions on it."""
+    limits: dict[str, str] = {
+        "application_name": "tenantry",
+        "timezone": "UTC",
+        "statement_timeout": "20s",
+        "lock_timeout": "10s",
+        "idle_in_transaction_session_timeout": "60s",
+    }
+    engine = create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=pool_timeout,
+        pool_pre_ping=True,
+        hide_parameters=True,  # errors are logged; values are not
+        connect_args={"timeout": 5, "server_settings": limits | ({"role": role} if role else {})},
+    )
+    return engine, async_sessionmaker(engine, expire_on_commit=False)
+
+
+async def refuse_unsafe_role(engine: AsyncEngine) -> None:
+    """Stop the start when the application could read past row-level security.
+
+    Raises:
+        UnsafeRole: its role is a superuser, has BYPASSRLS, or owns a table.
+    """
+    async with engine.connect() as connection:
+        row = (await connection.execute(text(
+            "SELECT current_user, r.rolsuper, r.rolbypassrls,"
+            " EXISTS (SELECT 1 FROM pg_class c WHERE c.relowner = r.oid AND c.relkind IN ('r', 'p'))"
+            " FROM pg_roles r WHERE r.rolname = current_user"
+        ))).one()  # fmt: skip
+    faults = [why for why, bad in zip(("is a superuser", "has BYPASSRLS", "owns tables"), row[1:], strict=True) if bad]
+    if faults:
+        raise UnsafeRole(f"the database role {row[0]} {' and '.join(faults)}: the service must run as {APP_ROLE}")
+
+
+@asynccontextmanager
+async def unit_of_work(sessions: Sessions) -> AsyncGenerator[AsyncSession]:
+    """Commit once when the block ends; roll back when it raises, unless the problem says to keep what it wrote."""
+    async with sessions() as session:
+        try:
+            yield session
+        except Problem as problem:
+            await (session.commit() if problem.keep else session.rollback())
+            raise
+        await session.commit()
+
+
+async def get_sessions(request: Request) -> Sessions:
+    return cast("Sessions", request.app.state.sessions)
+
+
+async def get_session(request: Request) -> AsyncGenerator[AsyncSession]:
+    async with unit_of_work(request.app.state.sessions) as session:
+        request.scope["session"] = session
+        yield session
+
+
+# scope="function": commit happens before the response is sent, so no client is
+# ever told "201 Created" about a row whose commit then fails.
+Db = Annotated[AsyncSession, Depends(get_session, scope="function")]
+
+UnitsOfWork = Annotated[Sessions, Depends(get_sessions)]
+"""For the few operations that must not hold a connection while they compute (password hashing)."""
+
+
+SQLSTATES: Mapping[str, str] = {"40001": "serialization", "40P01": "deadlock"}
+
+
+def sqlstate(error: DBAPIError) -> str:
+    """The SQLSTATE of a database error (PostgreSQL, appendix A); empty when there was none."""
+    return str(getattr(error.orig, "sqlstate", "") or "")
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the whole transaction may simply be run again: a deadlock or a serialization failure."""
+    return isinstance(error, DBAPIError) and sqlstate(error) in SQLSTATES
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the database is away, shutting down, or too busy to answer."""
+    if isinstance(error, DBAPIError):
+        state = sqlstate(error)
+        return error.connection_invalidated or state[:2] in ("08", "53", "57") or state in ("55P03", "25P03")
+    return False

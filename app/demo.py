@@ -1,0 +1,126 @@
+"""A realistic partner to look at: the same one every time."""
+
+import random
+import secrets
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import security
+from app.config import Settings
+from app.main import load_keys
+from app.models import PLATFORM, Account, AccountStatus, User, new_id
+from app.operate import Refused
+from app.policy import Access, Caller, Permission, Role, allowing
+from app.services import accounts, invitations, members, partners, users
+from app.tenancy import confine
+from app.welcome import one_session
+
+ACCOUNTS = 250
+PARTNER = "Sensorhaus GmbH"
+PEOPLE = (
+    ("Petra Sommer", Role.PARTNER_ADMIN, "de"),
+    ("Jonas Weber", Role.PARTNER_MANAGER, "de"),
+    ("Harriet Cole", Role.PARTNER_VIEWER, "en"),
+)
+FIRST = ("Anna", "Ben", "Clara", "David", "Emma", "Felix", "Greta", "Hannah", "Isaac", "Julia", "Karl", "Lena", "Max",
+         "Nora", "Oliver", "Paula", "Ruth", "Simon", "Tessa", "Ulrich", "Vera", "William", "Yasmin", "Zoe")  # fmt: skip
+LAST = (
+    "Ahrens",
+    "Baker",
+    "Böhm",
+    "Carter",
+    "Dietz",
+    "Ebert",
+    "Foster",
+    "Günther",
+    "Hughes",
+    "Jäger",
+    "Krüger",
+    "Lehmann",
+    "Müller",
+    "Nowak",
+    "Otto",
+    "Parker",
+    "Richter",
+    "Schäfer",
+    "Turner",
+    "Vogel",
+    "Walsh",
+    "Zimmermann",
+)
+STEMS = ("Nord", "Süd", "Ost", "West", "Elbe", "Rhein", "Alpen", "Hansa", "Harbour", "Mill", "Oak", "River", "Stein",
+         "Berg", "Tal", "Küsten", "Bright", "Green", "Silber", "Eisen")  # fmt: skip
+TRADES = ("werk", "bau", "kühlung", "logistik", "energie", "technik", "agrar", "foods", "dairy", "pharma", "gärtnerei",
+          "wasser", "klima", "metall", "glas")  # fmt: skip
+FORMS = ("GmbH", "AG", "GmbH & Co. KG", "Ltd", "KG", "eG", "plc")
+
+
+async def fill(settings: Settings) -> str:
+    """Make the partner, through the same services as the API; says who may log in.
+
+    Raises:
+        Refused: it is there already.
+    """
+    password = security.kept_secret(
+        settings.data_dir / "keys" / "demo-password", secrets.token_urlsafe(15).encode()
+    ).decode()
+    hashed = await security.hash_password(password)
+    keys, chance = load_keys(settings), random.Random(2026)  # noqa: S311 - the same demo every time
+    async with one_session(settings) as db:
+        await confine(db, PLATFORM)
+        if await db.scalar(select(User.id).where(User.email_key == _address("Petra Sommer", "sensorhaus"))):
+            raise Refused("the demo partner is there already")
+        people = [await _person(db, name, "sensorhaus", language, hashed) for name, _, language in PEOPLE]
+        customers = [await _person(db, n, "kunde", chance.choice(("de", "en")), hashed) for n in _names(chance, 120)]
+        access = await _partner(db, people)
+        for name in _companies(chance):
+            await _account(db, access, keys, chance, name, customers, settings.invitation_days)
+    lines = [f"  {_address(name, 'sensorhaus')}  {password}  ({role})" for name, role, _ in PEOPLE]
+    return f"{PARTNER}: {ACCOUNTS} accounts. Log in as\n" + "\n".join(lines)
+
+
+async def _partner(db: AsyncSession, people: Sequence[User]) -> Access:
+    partner_id = new_id()
+    await confine(db, partner_id)
+    caller = Caller(people[0].id, PLATFORM)
+    founding = Access(caller, partner_id, allowing({Role.OPERATOR}, Permission.PARTNER_CREATE))
+    await partners.create(db, founding, name=PARTNER, partner_management_enabled=True, language="de")
+    for user, (_, role, _) in zip(people, PEOPLE, strict=True):
+        await members.add(db, founding, user_id=user.id, role=role)
+    return Access(caller, partner_id, frozenset({Role.PARTNER_ADMIN}))
+
+
+async def _account(db: AsyncSession, access: Access, keys: security.Keys, chance: random.Random, name: str,
+                   customers: Sequence[User], days: int) -> None:  # fmt: skip
+    account: Account = await accounts.create(db, access, name=name)
+    inside = Access(access.caller, access.partner_id, frozenset({Role.PARTNER_ADMIN}), account.id)
+    crew = chance.sample(customers, chance.choice((1, 1, 2, 3, 5)))
+    for user, role in zip(crew, (Role.ACCOUNT_ADMIN, *[Role.ACCOUNT_EDITOR, Role.ACCOUNT_VIEWER] * 2), strict=False):
+        await members.add(db, inside, user_id=user.id, role=role)
+    if chance.random() < 0.08:
+        email = _address(f"{chance.choice(FIRST)} {chance.choice(LAST)}", "einladung")
+        await invitations.create(db, inside, keys, email=email, role=Role.ACCOUNT_VIEWER, days=days)
+    if chance.random() < 0.05:
+        await accounts.update(db, inside, account, {"status": AccountStatus.SUSPENDED})
+    elif chance.random() < 0.04:
+        await accounts.archive(db, inside, account)
+
+
+async def _person(db: AsyncSession, name: str, domain: str, language: str, hashed: str) -> User:
+    return await users.create(db, email=_address(name, domain), name=name, password_hash=hashed, language=language)
+
+
+def _address(name: str, domain: str) -> str:
+    plain = name.lower().translate(str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", " ": "."}))
+    return f"{plain}@{domain}.example.com"
+
+
+def _names(chance: random.Random, count: int) -> list[str]:
+    return chance.sample([f"{first} {last}" for first in FIRST for last in LAST], count)
+
+
+def _companies(chance: random.Random) -> list[str]:
+    found = [f"{stem}{trade} {form}" for stem in STEMS for trade in TRADES for form in FORMS]
+    return chance.sample(found, ACCOUNTS)

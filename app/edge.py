@@ -1,0 +1,154 @@
+"""What happens to every request before and after the application: ids, limits, headers, log line, figures."""
+
+import asyncio
+import re
+import time
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.config import Settings
+from app.faults import answer
+from app.metrics import LATENCY, REQUESTS
+from app.models import new_id
+from app.problems import (
+    ContentTooLarge,
+    HeadersTooLarge,
+    Internal,
+    Malformed,
+    Problem,
+    RequestTimeout,
+    UnsupportedMediaType,
+)
+
+log = structlog.get_logger("request")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+MAX_TARGET = 8_192
+MAX_HEADERS = 32_768
+UNLOGGED = ("/health/", "/metrics")
+
+SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+DEFAULTS = {
+    b"x-frame-options": b"DENY",
+    b"cache-control": b"no-store",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+}
+
+
+class Edge:
+    """The outermost layer, as plain ASGI. Whatever goes wrong inside, the client gets a problem document."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app, self.settings = app, settings
+        self.headers = SECURITY_HEADERS + (
+            [(b"strict-transport-security", b"max-age=31536000")] if settings.url.startswith("https:") else []
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        return await Exchange(self, scope, receive, send).run()
+
+
+class Exchange:
+    """One request and its answer."""
+
+    def __init__(self, edge: Edge, scope: Scope, receive: Receive, send: Send) -> None:
+        self.edge, self.scope, self._receive, self._send = edge, scope, receive, send
+        self.started = time.perf_counter()
+        self.status = 0
+        self.received = 0
+        self.deadline = self.started + edge.settings.body_seconds
+        self.body_done = False
+        self.headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        self.head = scope["method"] == "HEAD"
+
+    async def run(self) -> None:
+        scope = self.scope
+        given = self.headers.get(b"x-request-id", b"")
+        scope["request_id"] = given.decode() if REQUEST_ID.fullmatch(given) else str(new_id())
+        trace = TRACE.fullmatch(self.headers.get(b"traceparent", b""))
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=scope["request_id"])
+        if trace:
+            structlog.contextvars.bind_contextvars(trace_id=trace[1].decode())
+        if self.head:  # RFC 9110, 9.3.2: GET without the body
+            scope["method"] = "GET"
+        try:
+            self.refuse_unreadable()
+            await self.edge.app(scope, self.receive, self.send)
+        except Problem as problem:
+            await self.fail(problem)
+        except Exception:
+            log.exception("request failed")
+            await self.fail(Internal())
+        finally:
+            self.report()
+
+    def refuse_unreadable(self) -> None:
+        scope = self.scope
+        if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_TARGET:
+            raise HeadersTooLarge
+        if sum(len(k) + len(v) for k, v in scope["headers"]) > MAX_HEADERS:
+            raise HeadersTooLarge
+        try:
+            target = unquote_to_bytes(scope["raw_path"] + b"?" + scope["query_string"]).decode()
+        except UnicodeDecodeError:
+            raise Malformed from None
+        if "\0" in target:
+            raise Malformed
+        if self.headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise UnsupportedMediaType
+        length = self.headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length[:20]) > self.edge.settings.body_bytes:
+            raise ContentTooLarge
+
+    async def receive(self) -> Message:
+        if self.body_done:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(max(0.01, self.deadline - time.perf_counter())):
+                message = await self._receive()
+        except TimeoutError:
+            raise RequestTimeout from None
+        self.received += len(message.get("body", b""))
+        if self.received > self.edge.settings.body_bytes:
+            raise ContentTooLarge
+        self.body_done = not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            present = {k.lower() for k, _ in message["headers"]}
+            message["headers"] = [
+                *message["headers"],
+                (b"x-request-id", self.scope["request_id"].encode()),
+                *self.edge.headers,
+                *((k, v) for k, v in DEFAULTS.items() if k not in present),
+            ]
+        elif self.head:
+            message = {**message, "body": b""}
+        await self._send(message)
+
+    async def fail(self, problem: Problem) -> None:
+        if self.status:
+            raise problem  # the answer has begun: let the server cut the connection
+        await answer(self.scope, problem)(self.scope, self.receive, self.send)
+
+    def report(self) -> None:
+        seconds = time.perf_counter() - self.started
+        endpoint: Any = self.scope.get("endpoint")
+        operation = getattr(endpoint, "__name__", "none")
+        REQUESTS.labels(operation, self.scope["method"], str(self.status)).inc()
+        LATENCY.labels(operation).observe(seconds)
+        if not self.scope["path"].startswith(UNLOGGED):
+            log.info("request", method=self.scope["method"], path=self.scope["path"], status=self.status,
+                     milliseconds=round(seconds * 1000, 1))  # fmt: skip

@@ -1,0 +1,162 @@
+"""Answers every failure, the framework's own included, with a problem document (RFC 9457)."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm.exc import StaleDataError
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from app.db import is_outage
+from app.problems import (
+    ContentTooLarge,
+    Fault,
+    FieldError,
+    Invalid,
+    Language,
+    Malformed,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    ProblemDetails,
+    Text,
+    Unavailable,
+    VersionMismatch,
+)
+
+log = structlog.get_logger()
+MEDIA_TYPE = "application/problem+json"
+MAX_ERRORS = 100
+
+# What pydantic's error types say, in our words: its own messages quote the input, ours never do.
+MESSAGES: dict[str, Text] = {
+    "missing": Text("This is required.", "Das ist erforderlich."),
+    "extra_forbidden": Text("There is no such field.", "Dieses Feld gibt es nicht."),
+    "string_type": Text("Must be a string.", "Muss ein Text sein."),
+    "string_too_short": Text("At least {min_length} characters.", "Mindestens {min_length} Zeichen."),
+    "string_too_long": Text("At most {max_length} characters.", "Höchstens {max_length} Zeichen."),
+    "string_pattern_mismatch": Text("Has not the form that is asked for.", "Hat nicht die verlangte Form."),
+    "bool_type": Text("Must be true or false.", "Muss true oder false sein."),
+    "int_type": Text("Must be a whole number.", "Muss eine ganze Zahl sein."),
+    "int_parsing": Text("Must be a whole number.", "Muss eine ganze Zahl sein."),
+    "greater_than_equal": Text("At least {ge}.", "Mindestens {ge}."),
+    "less_than_equal": Text("At most {le}.", "Höchstens {le}."),
+    "uuid_type": Text("Must be a UUID.", "Muss eine UUID sein."),
+    "uuid_parsing": Text("Must be a UUID.", "Muss eine UUID sein."),
+    "enum": Text("Must be one of: {expected}.", "Muss eines davon sein: {expected}."),
+    "literal_error": Text("Must be one of: {expected}.", "Muss eines davon sein: {expected}."),
+    "too_long": Text("At most {max_length} entries.", "Höchstens {max_length} Einträge."),
+    "model_attributes_type": Text("Must be an object.", "Muss ein Objekt sein."),
+    "dict_type": Text("Must be an object.", "Muss ein Objekt sein."),
+    "email": Text("Must be an e-mail address.", "Muss eine E-Mail-Adresse sein."),
+    "unprintable": Text("Holds characters that cannot be shown.", "Enthält nicht darstellbare Zeichen."),
+}
+UNKNOWN = Text("Is not valid.", "Ist nicht gültig.")
+
+
+def language_of(scope: Scope) -> Language:
+    """The language of titles and details: the best of `Accept-Language` (RFC 9110, 12.5.4) that we speak."""
+    accepted = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"accept-language"), "")
+    best, found = 0.0, "en"
+    for part in accepted.split(",")[:20]:
+        tag, _, q = part.strip().partition(";q=")
+        language = tag.split("-")[0].lower()
+        weight = float(q) if re.fullmatch(r"[01](\.\d{1,3})?", q) else 0.0 if q else 1.0
+        if language in ("en", "de") and weight > best:
+            best, found = weight, language
+    return found
+
+
+def answer(scope: Scope, problem: Problem) -> Response:
+    """The problem as a response to the request in `scope`."""
+    language = language_of(scope)
+    document = ProblemDetails(
+        type=f"{scope['app'].state.settings.url}/problems/{problem.code}",
+        title=problem.title.to(language),
+        status=problem.status,
+        code=problem.code,
+        detail=problem.detail.to(language),
+        request_id=scope.get("request_id", ""),
+        errors=[FieldError(pointer=e.pointer[:300], code=e.code, detail=e.detail.to(language)[:500])
+                for e in problem.errors[:MAX_ERRORS]],
+    )  # fmt: skip
+    headers = {**problem.headers, "Content-Language": language, "Vary": "Accept-Language"}
+    return Response(document.model_dump_json(), problem.status, headers, media_type=MEDIA_TYPE)
+
+
+def faults_in(errors: Sequence[Mapping[str, Any]]) -> list[Fault]:
+    return [_fault(e) for e in errors[:MAX_ERRORS]]
+
+
+def _fault(error: Mapping[str, Any]) -> Fault:
+    where, *path = error["loc"]
+    if where == "body":
+        pointer = "".join("/" + _safe(p).replace("~", "~0").replace("/", "~1") for p in path)
+    else:
+        pointer = f"{where}:" + ".".join(_safe(p) for p in path)
+    code = re.sub(r"[^a-z0-9_]", "_", str(error["type"]))[:80]
+    context = cast("dict[str, Any]", error.get("ctx") or {})
+    text = MESSAGES.get(code, UNKNOWN)
+    return Fault(pointer, code, Text(*(t.format_map(context) if context else t for t in text)))
+
+
+def _safe(part: object) -> str:
+    """A key of the client's in a pointer: short and printable. Anything longer names no field of ours."""
+    text = str(part)
+    return text if len(text) <= 60 and text.isprintable() else "?"
+
+
+def of_http_exception(error: HTTPException, request: Request) -> Problem:
+    """The framework's own refusals."""
+    match error.status_code:
+        case 404:
+            return NotFound()
+        case 405:
+            return MethodNotAllowed(headers={"Allow": ", ".join(request.app.state.allowed(request.url.path))})
+        case 413:
+            return ContentTooLarge()
+        case _:
+            return Malformed()
+
+
+def install(app: FastAPI) -> None:
+    """Turn every expected exception of the app into a problem document."""
+
+    @app.exception_handler(Problem)
+    async def _(request: Request, exc: Problem) -> Response:
+        return answer(request.scope, exc)
+
+    @app.exception_handler(RequestValidationError)
+    async def _(request: Request, exc: RequestValidationError) -> Response:
+        return answer(request.scope, Invalid(errors=faults_in(exc.errors())))
+
+    @app.exception_handler(HTTPException)
+    async def _(request: Request, exc: HTTPException) -> Response:
+        return answer(request.scope, of_http_exception(exc, request))
+
+    @app.exception_handler(StaleDataError)
+    async def _(request: Request, _exc: StaleDataError) -> Response:
+        return answer(request.scope, VersionMismatch())
+
+    @app.exception_handler(PoolTimeout)
+    async def _(request: Request, _exc: PoolTimeout) -> Response:
+        return answer(request.scope, Unavailable())
+
+    @app.exception_handler(DBAPIError)
+    async def _(request: Request, exc: DBAPIError) -> Response:
+        if not is_outage(exc):
+            raise exc
+        log.warning("database unavailable", error=type(exc.orig).__name__)
+        return answer(request.scope, Unavailable())
+
+    @app.exception_handler(ConnectionError)
+    async def _(request: Request, exc: ConnectionError) -> Response:
+        log.warning("database unavailable", error=type(exc).__name__)
+        return answer(request.scope, Unavailable())

@@ -1,0 +1,172 @@
+"""The application: `create_app()` assembles it, nothing else has import side effects."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import compile_path
+from starlette_compress import CompressMiddleware
+
+from app import contract, faults, logs, migrate, security
+from app.access import refuse_unguarded
+from app.config import Settings
+from app.db import APP_ROLE, connect, refuse_unsafe_role
+from app.edge import Edge
+from app.localpg import LocalPg
+from app.post import Mailbox, Smtp, Transport
+from app.routers import ROUTERS
+from app.worker import Worker
+
+VERSION = "0.1.0"
+SHOWN_HEADERS = ["ETag", "Location", "Link", "X-Request-Id", "Retry-After", "Idempotency-Replayed"]
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API of these settings. It starts with its lifespan: database, keys, worker."""
+    app = FastAPI(title="Tenantry", version=VERSION, lifespan=_lifespan, openapi_url=None, redirect_slashes=False,
+                  generate_unique_id_function=_operation_id)  # fmt: skip
+    app.state.settings = settings
+    app.state.mailbox = mailbox_of(settings)
+    faults.install(app)
+    for router in ROUTERS:
+        refuse_unguarded(_routes(router.routes))
+        app.include_router(router)
+    app.state.allowed = _allowed([r for router in ROUTERS for r in _routes(router.routes)])
+    app.state.contract = cache(lambda: json.dumps(app.openapi(), ensure_ascii=False).encode())
+    plain = app.openapi
+
+    def finished() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = contract.finalise(plain())
+        return app.openapi_schema
+
+    app.openapi = finished
+    app.add_middleware(CompressMiddleware, minimum_size=1024, brotli=False)
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"],
+                           allow_headers=["*"], expose_headers=SHOWN_HEADERS, max_age=3600)  # fmt: skip
+    app.add_middleware(Edge, settings=settings)
+    return app
+
+
+def serve() -> FastAPI:
+    """The factory for server processes: settings from the environment, logs configured."""
+    settings = Settings()
+    logs.configure(settings)
+    return create_app(settings)
+
+
+def _routes(routes: Sequence[object]) -> list[APIRoute]:
+    return [r for r in routes if isinstance(r, APIRoute)]
+
+
+def _operation_id(route: APIRoute) -> str:
+    """create_account is createAccount: a method's name in most generated clients."""
+    first, *rest = route.name.split("_")
+    return first + "".join(word.title() for word in rest)
+
+
+def _allowed(routes: Sequence[APIRoute]) -> Callable[[str], list[str]]:
+    """All methods of an address: Starlette's own `Allow` names those of one route only."""
+    known = [(compile_path(r.path)[0], r.methods) for r in routes]
+
+    def allowed(path: str) -> list[str]:
+        found = {m for regex, methods in known if regex.match(path) for m in methods}
+        return sorted(found | ({"HEAD"} if "GET" in found else set()))
+
+    return allowed
+
+
+# --- what a running process holds ---
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    settings: Settings = app.state.settings
+    async with AsyncExitStack() as stack:
+        url, role = await stack.enter_async_context(database(settings))
+        engine, sessions = connect(
+            url, role=role, pool_size=settings.pool_size, pool_timeout=settings.pool_timeout_seconds
+        )
+        stack.push_async_callback(engine.dispose)
+        await refuse_unsafe_role(engine)
+        app.state.engine, app.state.sessions, app.state.head = engine, sessions, migrate.head()
+        app.state.keys = load_keys(settings)
+        app.state.tokens = security.Tokens(
+            app.state.keys, settings.url, timedelta(minutes=settings.access_token_minutes)
+        )
+        if settings.embedded_worker:
+            await stack.enter_async_context(_task(_working(app)))
+        yield
+
+
+async def _working(app: FastAPI) -> None:
+    transport = transport_of(app.state.settings)
+    try:
+        await Worker(app.state.sessions, app.state.keys, app.state.settings, transport).run()
+    finally:
+        await transport.close()
+
+
+@asynccontextmanager
+async def _task(work: Any) -> AsyncGenerator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def database(settings: Settings) -> AsyncGenerator[tuple[str, str | None]]:
+    """Address and role under which the application works; the embedded server runs while this is open."""
+    if settings.database_url is not None:
+        role = None if settings.owner_database_url else APP_ROLE
+        yield settings.database_url.get_secret_value(), role
+        return
+    server = embedded(settings)
+    await asyncio.to_thread(server.acquire)
+    try:
+        async with _task(server.watch()):
+            yield server.url(user=APP_ROLE), None
+    finally:
+        await asyncio.to_thread(server.release)
+
+
+def embedded(settings: Settings) -> LocalPg:
+    return LocalPg(settings.data_dir / "postgres", bin_dir=settings.pg_bin)
+
+
+def load_keys(settings: Settings) -> security.Keys:
+    """The configured keys, or those under the data directory, made on first use."""
+    folder = settings.data_dir / "keys"
+    pems = [Path(f).read_bytes() for f in settings.signing_keys] or [
+        security.kept_secret(folder / "signing.pem", security.new_signing_key())
+    ]
+    given = settings.secret_key
+    secret = given.get_secret_value().encode() if given else security.kept_secret(folder / "secret")
+    return security.load_keys(pems, secret)
+
+
+def mailbox_of(settings: Settings) -> Mailbox | None:
+    """The development mailbox; None in production, or when there is a mail server."""
+    return Mailbox(settings.data_dir / "mailbox") if settings.development and settings.smtp_url is None else None
+
+
+def transport_of(settings: Settings) -> Transport:
+    mailbox = mailbox_of(settings)
+    if mailbox is not None:
+        return mailbox
+    if settings.smtp_url is None:
+        raise ValueError("SMTP_URL is missing")
+    return Smtp(settings.smtp_url.get_secret_value())

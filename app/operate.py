@@ -1,0 +1,188 @@
+"""What an operator of the service does at a shell: prepare the database, back it up, restore it."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from app import migrate
+from app.config import Settings
+from app.db import APP_ROLE
+from app.localpg import LocalPg, find_bin_dir
+from app.main import embedded
+
+DATABASE = "tenantry"
+
+
+class Refused(Exception):
+    """What was asked for is not possible; says why in one line."""
+
+
+@asynccontextmanager
+async def owner_url(settings: Settings) -> AsyncGenerator[str]:
+    """The address under which the tables' owner works; the embedded server runs while this is open."""
+    url = settings.owner_database_url or settings.database_url
+    if url is not None:
+        yield url.get_secret_value()
+        return
+    server = embedded(settings)
+    await asyncio.to_thread(server.acquire)
+    try:
+        await _ensure_database(server, DATABASE)
+        yield server.url(DATABASE)
+    finally:
+        await asyncio.to_thread(server.release)
+
+
+async def migrate_up(settings: Settings) -> None:
+    """Bring the database to the newest schema; the embedded one is made first, if need be."""
+    async with owner_url(settings) as url:
+        await migrate.upgrade(url)
+        if settings.database_url is None:  # its socket is ours alone, so the role may log in without a password
+            async with _connection(url) as connection:
+                await connection.execute(text(f"ALTER ROLE {APP_ROLE} LOGIN"))
+
+
+async def refuse_outdated(settings: Settings) -> None:
+    """Raises:
+    Refused: the database is not at the newest migration.
+    """
+    async with owner_url(settings) as url:
+        current = await migrate.current(url)
+    if current != migrate.head():
+        raise Refused(f"the database is at migration {current}, the code at {migrate.head()}: run `tenantry migrate`")
+
+
+async def check_migrations() -> list[str]:
+    """Where the migrations, run on an empty database, differ from the models."""
+    settings = Settings()
+    server = embedded(settings.model_copy(update={"data_dir": settings.data_dir / "check"}))
+    with server:
+        name = f"check_{os.getpid()}"
+        await _ensure_database(server, name)
+        try:
+            await migrate.upgrade(server.url(name))
+            return await migrate.drift(server.url(name))
+        finally:
+            async with _connection(server.url("postgres"), autocommit=True) as connection:
+                await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def backup(settings: Settings, target: Path) -> int:
+    """Write the whole database into one file (pg_dump's custom format); its size in bytes.
+
+    The file appears under its name only when it is complete, and only its owner may read it.
+    """
+    fresh = target.with_name(f".{target.name}.partial")
+    async with owner_url(settings) as url:
+        os.close(os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
+        try:
+            _run(settings, url, "pg_dump", "--format=custom", "--no-owner", "--enable-row-security", f"--file={fresh}")
+            os.link(fresh, target)  # fails if the name is taken, unlike a rename
+            return os.stat(target).st_size
+        finally:
+            os.unlink(fresh)
+
+
+async def restore(settings: Settings, source: Path) -> str | None:
+    """Put a backup in the place of the present database.
+
+    The embedded database that was there is kept under another name, which is returned. On a server of yours,
+    DATABASE_URL must name an empty database.
+    """
+    async with owner_url(settings) as url:
+        if settings.database_url is None:
+            return await _swap_in(settings, url, source)
+        async with _connection(url) as connection:
+            tables = await connection.scalar(text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"))
+        if tables:
+            raise Refused("the database is not empty: name an empty one in DATABASE_URL")
+        await _load(settings, url, source)
+        return None
+
+
+async def _swap_in(settings: Settings, url: str, source: Path) -> str:
+    """Load beside the present database, then change the names: nothing is lost if anything fails."""
+    kept = f"{DATABASE}_{datetime.now(UTC):%Y%m%d_%H%M%S}"
+    server = embedded(settings)
+    await _ensure_database(server, "tenantry_restored")
+    try:
+        await _load(settings, server.url("tenantry_restored"), source)
+        async with _connection(server.url("postgres"), autocommit=True) as connection:
+            others = await connection.scalar(
+                text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name"), {"name": DATABASE}
+            )
+            if others:
+                raise Refused("the database is in use: stop the server first")
+            await connection.execute(text(f"ALTER DATABASE {DATABASE} RENAME TO {kept}"))
+            await connection.execute(text(f"ALTER DATABASE tenantry_restored RENAME TO {DATABASE}"))
+    except BaseException:
+        async with _connection(server.url("postgres"), autocommit=True) as connection:
+            await connection.execute(text("DROP DATABASE IF EXISTS tenantry_restored WITH (FORCE)"))
+        raise
+    del url
+    return kept
+
+
+async def _load(settings: Settings, url: str, source: Path) -> None:
+    async with _connection(url) as connection:  # a backup holds no roles
+        await connection.execute(text(
+            f"DO $$ BEGIN CREATE ROLE {APP_ROLE} LOGIN;"
+            " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+        ))  # fmt: skip
+    _run(settings, url, "pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--dbname",
+         str(make_url(url).database), str(source))  # fmt: skip
+
+
+def _run(settings: Settings, url: str, program: str, *arguments: str) -> None:
+    """One of PostgreSQL's programs; the password goes through the environment, not the command line."""
+    parts = make_url(url)
+    host = parts.host or str(parts.query.get("host", ""))
+    known = {"PGHOST": host, "PGPORT": str(parts.port or ""), "PGUSER": parts.username, "PGPASSWORD": parts.password,
+             "PGDATABASE": parts.database}  # fmt: skip
+    environment = os.environ | {k: str(v) for k, v in known.items() if v}
+    done = subprocess.run(  # noqa: S603 - a program of PostgreSQL's own, without a shell
+        [find_bin_dir(settings.pg_bin) / program, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise Refused(f"{program}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}")
+
+
+async def _ensure_database(server: LocalPg, name: str) -> None:
+    async with _connection(server.url("postgres"), autocommit=True) as connection:
+        if not await connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}):
+            await connection.execute(text(f"CREATE DATABASE {name}"))
+
+
+@asynccontextmanager
+async def _connection(url: str, *, autocommit: bool = False) -> AsyncGenerator[AsyncConnection]:
+    engine = create_async_engine(
+        url, poolclass=NullPool, isolation_level="AUTOCOMMIT" if autocommit else "READ COMMITTED"
+    )
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    finally:
+        await engine.dispose()
+
+
+@contextmanager
+def held(settings: Settings) -> Generator[None]:
+    """The embedded server runs while this is open; with a server of yours, nothing is to be held."""
+    if settings.database_url is not None:
+        yield
+        return
+    with embedded(settings):
+        yield

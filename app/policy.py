@@ -1,0 +1,92 @@
+"""Who may do what: the whole authorisation policy, as one table of plain data."""
+
+from collections.abc import Set
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+
+class Role(StrEnum):
+    """What a user is: an operator, or a member of a partner or of an account."""
+
+    OPERATOR = "operator"
+    PARTNER_ADMIN = "partner_admin"
+    PARTNER_MANAGER = "partner_manager"
+    PARTNER_VIEWER = "partner_viewer"
+    ACCOUNT_ADMIN = "account_admin"
+    ACCOUNT_EDITOR = "account_editor"
+    ACCOUNT_VIEWER = "account_viewer"
+
+
+class Permission(StrEnum):
+    """One thing that may be allowed, as `noun:verb`."""
+
+    PARTNER_CREATE = "partner:create"
+    PARTNER_LIST = "partner:list"
+    PARTNER_READ = "partner:read"
+    PARTNER_UPDATE = "partner:update"
+    PARTNER_MEMBER_READ = "partner_member:read"
+    PARTNER_MEMBER_MANAGE = "partner_member:manage"
+    ACCOUNT_CREATE = "account:create"
+    ACCOUNT_LIST = "account:list"
+    ACCOUNT_READ = "account:read"
+    ACCOUNT_UPDATE = "account:update"
+    ACCOUNT_ENTER = "account:enter"
+    ACCOUNT_MEMBER_READ = "account_member:read"
+    ACCOUNT_MEMBER_MANAGE = "account_member:manage"
+
+
+P, R = Permission, Role
+
+PARTNER_ROLES = frozenset({R.PARTNER_ADMIN, R.PARTNER_MANAGER, R.PARTNER_VIEWER})
+ACCOUNT_ROLES = frozenset({R.ACCOUNT_ADMIN, R.ACCOUNT_EDITOR, R.ACCOUNT_VIEWER})
+
+GRANTS: dict[Permission, frozenset[Role]] = {
+    #                          who may
+    P.PARTNER_CREATE:        frozenset({R.OPERATOR}),
+    P.PARTNER_LIST:          frozenset({R.OPERATOR}),
+    P.PARTNER_READ:          frozenset({R.OPERATOR, *PARTNER_ROLES}),
+    P.PARTNER_UPDATE:        frozenset({R.OPERATOR}),
+    P.PARTNER_MEMBER_READ:   frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
+    P.PARTNER_MEMBER_MANAGE: frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
+    P.ACCOUNT_CREATE:        frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER}),
+    P.ACCOUNT_LIST:          frozenset({R.OPERATOR, *PARTNER_ROLES}),
+    P.ACCOUNT_READ:          frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
+    P.ACCOUNT_UPDATE:        frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER}),
+    P.ACCOUNT_ENTER:         ACCOUNT_ROLES,
+    P.ACCOUNT_MEMBER_READ:   frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
+    P.ACCOUNT_MEMBER_MANAGE: frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER, R.ACCOUNT_ADMIN}),
+}  # fmt: skip
+
+
+def allowing(roles: Set[Role], permission: Permission) -> frozenset[Role]:
+    """Those of `roles` that grant `permission`; empty when none does."""
+    return GRANTS[permission] & roles
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who acts, and from where: what the change log says of every change."""
+
+    user_id: UUID
+    session_id: UUID
+    operator: bool = False
+    request_id: str | None = None
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A permission already granted: who acts, in which partner (and account), as what.
+
+    `roles` are the roles that grant it. Services take an `Access`, so none can be called without a grant.
+    """
+
+    caller: Caller
+    partner_id: UUID
+    roles: frozenset[Role]
+    account_id: UUID | None = None
+
+    @property
+    def user_id(self) -> UUID:
+        return self.caller.user_id

@@ -1,0 +1,386 @@
+"""The kinds of failure that clients can meet, as RFC 9457 problems. Raise one; `app.faults` answers with it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Language = str  # "en" or "de"
+
+
+class Text(NamedTuple):
+    """One sentence in each language that the service speaks."""
+
+    en: str
+    de: str
+
+    def to(self, language: Language) -> str:
+        return self.de if language == "de" else self.en
+
+
+class Fault(NamedTuple):
+    """One wrong field: where (JSON pointer into the body, or `query:name`), a stable code, and what to do."""
+
+    pointer: str
+    code: str
+    detail: Text
+
+
+class FieldError(BaseModel):
+    """One field that is not valid."""
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
+
+    pointer: Annotated[
+        str,
+        Field(
+            max_length=300,
+            description="JSON pointer (RFC 6901) into the body, or `query:name`, `path:name`, `header:name`.",
+            examples=["/name"],
+        ),
+    ]
+    code: Annotated[str, Field(max_length=80, pattern=r"^[a-z0-9_]+$", examples=["string_too_long"])]
+    detail: Annotated[str, Field(max_length=500, examples=["At most 120 characters."])]
+
+
+class ProblemDetails(BaseModel):
+    """Problem details (RFC 9457). `code` is stable; `title` and `detail` are for people, by `Accept-Language`."""
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
+
+    type: Annotated[
+        str,
+        Field(
+            max_length=300,
+            description="Page about this kind of problem.",
+            examples=["https://tenantry.example.com/problems/name_taken"],
+        ),
+    ]
+    title: Annotated[str, Field(max_length=200, examples=["The name is already in use"])]
+    status: Annotated[int, Field(ge=400, le=599, examples=[409])]
+    code: Annotated[str, Field(max_length=80, pattern=r"^[a-z0-9_]+$", examples=["name_taken"])]
+    detail: Annotated[str, Field(max_length=1000, examples=["Another account of this partner has this name."])]
+    request_id: Annotated[str, Field(max_length=64, examples=["0198c5b2-7a1e-7c3d-9f60-4b2a1d3e5f60"])]
+    errors: Annotated[list[FieldError], Field(max_length=100, description="The wrong fields; empty when none is.")]
+
+
+KINDS: dict[str, "type[Problem]"] = {}
+
+
+class Problem(Exception):
+    """An expected failure. A subclass per kind; its `code` is API and never renamed."""
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[Text]
+    detail: ClassVar[Text]
+    keep: ClassVar[bool] = False
+    """Commit what was written before it was raised: the failure itself is worth recording."""
+    fixed_headers: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, *, errors: Sequence[Fault] = (), headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(self.code)
+        self.errors = list(errors)
+        self.headers = {**self.fixed_headers, **(headers or {})}
+
+    def __init_subclass__(cls) -> None:
+        KINDS[cls.code] = cls
+
+
+# --- what any request can meet ---
+
+
+class Malformed(Problem):
+    status, code = 400, "malformed_request"
+    title = Text("The request cannot be read", "Die Anfrage ist nicht lesbar")
+    detail = Text("Send well-formed HTTP and UTF-8 JSON without duplicate keys, NaN or unpaired surrogates.",
+                  "Erwartet wird UTF-8-JSON ohne doppelte Schlüssel, NaN oder einzelne Surrogate.")  # fmt: skip
+
+
+class Unauthenticated(Problem):
+    status, code = 401, "unauthenticated"
+    title = Text("A valid access token is required", "Ein gültiges Zugriffstoken ist nötig")
+    detail = Text("Log in (POST /v1/sessions) or refresh, and send the access token as a bearer token.",
+                  "Melden Sie sich an oder erneuern Sie das Token und senden Sie es als Bearer-Token.")  # fmt: skip
+    fixed_headers = {"WWW-Authenticate": "Bearer"}
+
+
+class Forbidden(Problem):
+    status, code = 403, "forbidden"
+    title = Text("Your role does not allow this", "Ihre Rolle erlaubt das nicht")
+    detail = Text("GET /v1/roles says which role may do it; ask an administrator for it.",
+                  "GET /v1/roles nennt die nötige Rolle; ein Administrator kann sie vergeben.")  # fmt: skip
+
+
+class InsufficientScope(Problem):
+    status, code = 403, "insufficient_scope"
+    title = Text("This token is for one account only", "Dieses Token gilt nur für ein Konto")
+    detail = Text("Use the access token of your session, not the one of the account that you switched into.",
+                  "Verwenden Sie das Token Ihrer Sitzung, nicht das des gewechselten Kontos.")  # fmt: skip
+
+
+class NotFound(Problem):
+    status, code = 404, "not_found"
+    title = Text("Not found", "Nicht gefunden")
+    detail = Text("There is no such thing, or none that you may see.",
+                  "Das gibt es nicht, oder Sie dürfen es nicht sehen.")  # fmt: skip
+
+
+class MethodNotAllowed(Problem):
+    status, code = 405, "method_not_allowed"
+    title = Text("The method is not allowed here", "Diese Methode ist hier nicht erlaubt")
+    detail = Text("The Allow header names the methods of this address.",
+                  "Der Allow-Header nennt die Methoden dieser Adresse.")  # fmt: skip
+
+
+class RequestTimeout(Problem):
+    status, code = 408, "request_timeout"
+    title = Text("The request took too long to arrive", "Die Anfrage kam zu langsam an")
+    detail = Text("Send the whole body without long pauses.", "Senden Sie den Inhalt ohne lange Pausen.")
+    fixed_headers = {"Connection": "close"}
+
+
+class ContentTooLarge(Problem):
+    status, code = 413, "content_too_large"
+    title = Text("The body is too large", "Der Inhalt ist zu groß")
+    detail = Text("Send less in one request.", "Senden Sie weniger in einer Anfrage.")
+    fixed_headers = {"Connection": "close"}
+
+
+class UnsupportedMediaType(Problem):
+    status, code = 415, "unsupported_media_type"
+    title = Text("The body's format is not taken here", "Dieses Format wird hier nicht angenommen")
+    detail = Text("Send JSON in UTF-8, as Content-Type: application/json, without Content-Encoding.",
+                  "Senden Sie JSON in UTF-8 mit Content-Type: application/json, ohne Content-Encoding.")  # fmt: skip
+
+
+class Invalid(Problem):
+    status, code = 422, "invalid"
+    title = Text("The request is not valid", "Die Anfrage ist nicht gültig")
+    detail = Text("See `errors`: each entry names one field.", "Siehe `errors`: jeder Eintrag nennt ein Feld.")
+
+
+class HeadersTooLarge(Problem):
+    status, code = 431, "headers_too_large"
+    title = Text("A header field is too large", "Ein Header ist zu groß")
+    detail = Text("Send shorter header fields and addresses.", "Senden Sie kürzere Header und Adressen.")
+
+
+class Internal(Problem):
+    status, code = 500, "internal_error"
+    title = Text("Something failed on our side", "Bei uns ist ein Fehler aufgetreten")
+    detail = Text("Nothing was changed. Try again; if it stays, report the request id.",
+                  "Es wurde nichts geändert. Bleibt der Fehler, melden Sie die request_id.")  # fmt: skip
+
+
+class Unavailable(Problem):
+    status, code = 503, "unavailable"
+    title = Text("The service cannot answer right now", "Der Dienst kann gerade nicht antworten")
+    detail = Text("Retry after the given time, with the same Idempotency-Key if it was a POST.",
+                  "Wiederholen Sie die Anfrage nach der genannten Zeit.")  # fmt: skip
+    fixed_headers = {"Retry-After": "2"}
+
+
+# --- conditional and repeated requests ---
+
+
+class KeyInUse(Problem):
+    status, code = 409, "idempotency_key_in_use"
+    title = Text("The same request is still running", "Dieselbe Anfrage läuft noch")
+    detail = Text("Retry in a moment with the same Idempotency-Key.",
+                  "Wiederholen Sie sie gleich mit demselben Idempotency-Key.")  # fmt: skip
+    fixed_headers = {"Retry-After": "1"}
+
+
+class KeyReused(Problem):
+    status, code = 422, "idempotency_key_reused"
+    title = Text("The key belongs to a different request", "Der Schlüssel gehört zu einer anderen Anfrage")
+    detail = Text("Use a new Idempotency-Key for each different request.",
+                  "Verwenden Sie für jede andere Anfrage einen neuen Idempotency-Key.")  # fmt: skip
+
+
+class VersionMismatch(Problem):
+    status, code = 412, "version_mismatch"
+    title = Text("It changed since you read it", "Es wurde inzwischen geändert")
+    detail = Text("Read it again and repeat the change with the new ETag.",
+                  "Lesen Sie es neu und wiederholen Sie die Änderung mit dem neuen ETag.")  # fmt: skip
+
+
+class PreconditionRequired(Problem):
+    status, code = 428, "precondition_required"
+    title = Text("If-Match is required", "If-Match ist nötig")
+    detail = Text("Send If-Match with the ETag that you read, or * to change whatever is there.",
+                  "Senden Sie If-Match mit dem gelesenen ETag, oder * für jeden Stand.")  # fmt: skip
+
+
+# --- signing in ---
+
+
+class WrongCredentials(Problem):
+    status, code = 401, "wrong_credentials"
+    title = Text("E-mail, password or code is wrong", "E-Mail, Passwort oder Code ist falsch")
+    detail = Text("Check all of them, or reset the password.", "Prüfen Sie alle, oder setzen Sie das Passwort zurück.")
+    fixed_headers = {"WWW-Authenticate": "Bearer"}
+
+
+class OneTimeCodeRequired(Problem):
+    status, code = 401, "one_time_code_required"
+    title = Text("A one-time code is required", "Ein Einmalcode ist nötig")
+    detail = Text("Send one_time_code: six digits of the authenticator, or a recovery code.",
+                  "Senden Sie one_time_code: sechs Ziffern der App oder einen Wiederherstellungscode.")  # fmt: skip
+    fixed_headers = {"WWW-Authenticate": "Bearer"}
+
+
+class RefreshTokenInvalid(Problem):
+    status, code = 401, "refresh_token_invalid"
+    title = Text("The refresh token is not valid", "Das Erneuerungstoken ist nicht gültig")
+    detail = Text("Log in again. A refresh token that is used twice ends its session.",
+                  "Melden Sie sich neu an. Ein zweimal benutztes Token beendet die Sitzung.")  # fmt: skip
+    keep = True
+    fixed_headers = {"WWW-Authenticate": "Bearer"}
+
+
+class RefreshRaced(Problem):
+    status, code = 409, "refresh_raced"
+    title = Text("The token was renewed a moment ago", "Das Token wurde gerade erneuert")
+    detail = Text("Another tab or thread of yours did it: use the tokens that it got.",
+                  "Verwenden Sie die Tokens, die Ihr anderer Aufruf erhalten hat.")  # fmt: skip
+
+
+class TooManyAttempts(Problem):
+    status, code = 429, "too_many_attempts"
+    title = Text("Too many failed attempts", "Zu viele Fehlversuche")
+    detail = Text("Wait as long as Retry-After says, in seconds.", "Warten Sie, solange Retry-After sagt (Sekunden).")
+
+
+class SecondFactorConflict(Problem):
+    status, code = 409, "second_factor_conflict"
+    title = Text("The second factor is not in that state", "Der zweite Faktor ist nicht in diesem Zustand")
+    detail = Text("GET /v1/me/totp says whether it is on; start or switch it off first.",
+                  "GET /v1/me/totp sagt, ob er aktiv ist; beginnen oder beenden Sie ihn zuerst.")  # fmt: skip
+
+
+# --- invitations and resets ---
+
+
+class InvitationUsed(Problem):
+    status, code = 410, "invitation_used"
+    title = Text("The invitation was already accepted", "Die Einladung wurde schon angenommen")
+    detail = Text("Log in instead.", "Melden Sie sich stattdessen an.")
+
+
+class InvitationExpired(Problem):
+    status, code = 410, "invitation_expired"
+    title = Text("The invitation has expired", "Die Einladung ist abgelaufen")
+    detail = Text("Ask for a new one.", "Bitten Sie um eine neue.")
+
+
+class InvitationRevoked(Problem):
+    status, code = 410, "invitation_revoked"
+    title = Text("The invitation was withdrawn", "Die Einladung wurde zurückgezogen")
+    detail = Text("Ask whoever invited you.", "Fragen Sie die Person, die Sie eingeladen hat.")
+
+
+class InvitationReplaced(Problem):
+    status, code = 410, "invitation_replaced"
+    title = Text("A newer invitation was sent", "Es wurde eine neuere Einladung gesendet")
+    detail = Text("Use the link in the newest mail.", "Verwenden Sie den Link in der neuesten Mail.")
+
+
+class InvitationClosed(Problem):
+    status, code = 409, "invitation_closed"
+    title = Text("The invitation is no longer pending", "Die Einladung ist nicht mehr offen")
+    detail = Text("It was accepted or revoked; invite again.",
+                  "Sie wurde angenommen oder zurückgezogen; laden Sie neu ein.")  # fmt: skip
+
+
+class InvitationForAnother(Problem):
+    status, code = 403, "invitation_for_another"
+    title = Text("The invitation is for another address", "Die Einladung gilt für eine andere Adresse")
+    detail = Text("Log in as the user whom it invites.", "Melden Sie sich als der eingeladene Benutzer an.")
+
+
+class LogInRequired(Problem):
+    status, code = 409, "log_in_required"
+    title = Text("This address already has a user", "Zu dieser Adresse gibt es schon einen Benutzer")
+    detail = Text("Log in, then accept the invitation with the token alone.",
+                  "Melden Sie sich an und nehmen Sie die Einladung dann nur mit dem Token an.")  # fmt: skip
+
+
+class AlreadyInvited(Problem):
+    status, code = 409, "already_invited"
+    title = Text("An invitation is already pending", "Es gibt schon eine offene Einladung")
+    detail = Text("Resend or revoke the pending invitation of this address.",
+                  "Senden Sie die offene Einladung neu, oder ziehen Sie sie zurück.")  # fmt: skip
+
+
+class AlreadyMember(Problem):
+    status, code = 409, "already_member"
+    title = Text("This person is already a member", "Diese Person ist schon Mitglied")
+    detail = Text("Change the member's role instead.", "Ändern Sie stattdessen die Rolle des Mitglieds.")
+
+
+class ResetUsed(Problem):
+    status, code = 410, "reset_used"
+    title = Text("The link was already used", "Der Link wurde schon benutzt")
+    detail = Text("Ask for a new one if you still need it.", "Fordern Sie bei Bedarf einen neuen an.")
+
+
+class ResetExpired(Problem):
+    status, code = 410, "reset_expired"
+    title = Text("The link has expired", "Der Link ist abgelaufen")
+    detail = Text("Ask for a new one.", "Fordern Sie einen neuen an.")
+
+
+# --- partners, accounts and members ---
+
+
+class NotAMember(Problem):
+    status, code = 403, "not_a_member"
+    title = Text("You are not a member of this account", "Sie sind kein Mitglied dieses Kontos")
+    detail = Text("You may read its row and overview; to enter it, an account admin must invite you.",
+                  "Sie dürfen Zeile und Übersicht lesen; zum Eintreten muss Sie ein Konto-Admin einladen.")  # fmt: skip
+
+
+class PartnerManagementOff(Problem):
+    status, code = 403, "partner_management_off"
+    title = Text("Partner management is off", "Die Partnerverwaltung ist ausgeschaltet")
+    detail = Text("Ask the operator of the service to switch it on for this partner.",
+                  "Bitten Sie den Betreiber, sie für diesen Partner einzuschalten.")  # fmt: skip
+
+
+class PartnerSuspended(Problem):
+    status, code = 403, "partner_suspended"
+    title = Text("The partner is suspended", "Der Partner ist gesperrt")
+    detail = Text("Ask the operator of the service.", "Fragen Sie den Betreiber des Dienstes.")
+
+
+class AccountSuspended(Problem):
+    status, code = 409, "account_suspended"
+    title = Text("The account is suspended", "Das Konto ist gesperrt")
+    detail = Text("It can be read; set its status to active first.",
+                  "Es ist lesbar; setzen Sie seinen Status zuerst auf active.")  # fmt: skip
+
+
+class AccountArchived(Problem):
+    status, code = 409, "account_archived"
+    title = Text("The account is archived", "Das Konto ist archiviert")
+    detail = Text("It can be read; restore it first.", "Es ist lesbar; stellen Sie es zuerst wieder her.")
+
+
+class NameTaken(Problem):
+    status, code = 409, "name_taken"
+    title = Text("The name is already in use", "Der Name ist schon vergeben")
+    detail = Text("Names are compared without regard to case. Choose another one.",
+                  "Groß- und Kleinschreibung zählt dabei nicht. Wählen Sie einen anderen.")  # fmt: skip
+
+
+class LastAdmin(Problem):
+    status, code = 409, "last_admin"
+    title = Text("The last admin must stay", "Der letzte Admin muss bleiben")
+    detail = Text("Make another member an admin first.", "Machen Sie zuerst ein anderes Mitglied zum Admin.")
+
+
+def raises(*kinds: type[Problem]) -> dict[str, list[str]]:
+    """`openapi_extra=` of a route: the kinds it can answer with, besides those that follow from its shape."""
+    return {"x-problems": [kind.code for kind in kinds]}

@@ -1,0 +1,385 @@
+"""The HTTP conventions that every router shares: strict JSON, pages, ETags, idempotent POSTs, retries."""
+
+import asyncio
+import hashlib
+import json
+import random
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Generic, Protocol, TypeVar, cast
+from uuid import UUID
+
+from fastapi import Depends, Header, Query, Request, Response
+from fastapi.routing import APIRoute
+from itsdangerous import BadData, URLSafeSerializer
+from pydantic import BaseModel, Field
+from sqlalchemy import literal
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db import is_transient
+from app.models import StoredAnswer
+from app.problems import (
+    Fault,
+    Invalid,
+    KeyInUse,
+    KeyReused,
+    Malformed,
+    PreconditionRequired,
+    Text,
+    UnsupportedMediaType,
+    VersionMismatch,
+)
+from app.tenancy import confine
+
+T = TypeVar("T")
+
+
+class Tagged(Protocol):
+    """What has an ETag."""
+
+    @property
+    def etag(self) -> str: ...
+
+
+V = TypeVar("V", bound=Tagged)
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+# --- strict JSON ---
+
+MAX_DEPTH: Final = 32
+JSON_TYPES = {"application/json", "application/merge-patch+json"}
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("duplicate key")
+    return found
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(constant)
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("too large")
+    return value
+
+
+def _strings(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
+    """Every string in a JSON value, with its pointer."""
+    if depth > MAX_DEPTH:
+        raise Malformed
+    match value:
+        case str():
+            yield path, value
+        case dict():
+            for key, inner in cast("dict[str, Any]", value).items():
+                yield path, key
+                yield from _strings(inner, f"{path}/{key[:60]}", depth + 1)
+        case list():
+            for n, inner in enumerate(cast("list[Any]", value)):
+                yield from _strings(inner, f"{path}/{n}", depth + 1)
+        case _:
+            return
+
+
+def strict_json(body: bytes) -> Any:
+    """Parse a body as RFC 8259 means it, or refuse.
+
+    Raises:
+        Malformed: not UTF-8 JSON, duplicate keys, NaN or infinity, deeper than 32, an unpaired surrogate.
+        Invalid: a string holds a NUL character, which no text of ours can.
+    """
+    try:
+        value = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+        nul: list[str] = []
+        for pointer, text in _strings(value, "", 0):
+            text.encode()  # fails on an unpaired surrogate
+            if "\0" in text:
+                nul.append(pointer)
+    except (ValueError, RecursionError):
+        raise Malformed from None
+    if nul:
+        raise Invalid(errors=[Fault(p, "unprintable", Text("Holds a NUL character.", "Enthält ein NUL-Zeichen."))
+                              for p in nul[:10]])  # fmt: skip
+    return value
+
+
+class StrictRequest(Request):
+    """A request whose JSON was checked before anything else looks at it."""
+
+    async def check(self, *, expects_body: bool) -> None:
+        if not expects_body:
+            return
+        body = await self.body()
+        if not body:
+            return
+        kind, _, parameters = self.headers.get("content-type", "").partition(";")
+        charset = parameters.lower().replace(" ", "").replace('"', "")
+        if kind.strip().lower() not in JSON_TYPES or charset not in ("", "charset=utf-8"):
+            raise UnsupportedMediaType
+        self._json = strict_json(body)
+
+
+# --- the route class ---
+
+RETRIES = 5
+
+
+class Route(APIRoute):
+    """A route with the conventions: strict JSON in, 304 when nothing changed, deadlocks run again."""
+
+    idempotent = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.idempotent and "POST" in self.methods:
+            self.openapi_extra = {**(self.openapi_extra or {}), "x-idempotent": True}
+
+    def get_route_handler(self) -> Handler:
+        inner = super().get_route_handler()
+        expects_body = self.body_field is not None
+        tag_content = (
+            "GET" in self.methods and isinstance(self.response_model, type) and not is_page(self.response_model)
+        )
+
+        async def once(request: Request) -> Response:
+            response = await inner(request)
+            if "idempotency" in request.scope:
+                await remember(request, response)
+            return conditional(request, response, tag_content) if request.method == "GET" else response
+
+        async def handle(request: Request) -> Response:
+            request = StrictRequest(request.scope, request.receive)
+            await request.check(expects_body=expects_body)
+            if self.idempotent and request.method == "POST" and (key := idempotency_key(request)):
+                request.scope["idempotency"] = (key, fingerprint(request, await request.body()))
+            return await with_retries(request, once)
+
+        return handle
+
+
+class IdempotentRoute(Route):
+    """Besides, a repeated POST with the same Idempotency-Key gets the first answer."""
+
+    idempotent = True
+
+
+async def with_retries(request: Request, once: Handler) -> Response:
+    """Run the whole transaction again after a deadlock or serialization failure, which undid all of it."""
+    for attempt in range(1, RETRIES + 1):
+        try:
+            async with AsyncExitStack() as stack:
+                request.scope["fastapi_function_astack"] = stack  # the commit happens when it closes: in here
+                try:
+                    return await once(request)
+                except Replay as replay:
+                    return replay.response
+        except Exception as error:
+            if attempt == RETRIES or not is_transient(error):
+                raise
+            await asyncio.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 - jitter, not a secret
+    raise AssertionError("unreachable")
+
+
+# --- pages ---
+
+
+class Page(BaseModel, Generic[T]):
+    """One page of a list. `next_cursor` is null on the last page."""
+
+    items: Annotated[list[T], Field(max_length=200)]
+    next_cursor: Annotated[str, Field(max_length=1024, description="Pass it as `cursor` to get the next page.")] | None
+    total: Annotated[int, Field(ge=0, description="Rows on all pages; only with `count=true`.")] | None
+
+
+def is_page(model: object) -> bool:
+    return isinstance(model, type) and issubclass(model, Page)
+
+
+@dataclass(frozen=True)
+class Paging:
+    """Which page of which query: `after` are the sort values of the row before it."""
+
+    limit: int
+    count: bool
+    after: list[Any] | None
+    request: Request
+
+    def page(self, rows: Sequence[T], position: Callable[[T], list[Any]], response: Response,
+             total: int | None = None) -> Page[Any]:  # fmt: skip
+        """Cut a page out of `limit + 1` rows; `position` gives a row's sort values."""
+        items = list(rows[: self.limit])
+        cursor = None
+        if len(rows) > self.limit:
+            cursor = _cursors(self.request).dumps(position(items[-1]))
+            url = self.request.url.include_query_params(cursor=cursor)
+            response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+        return Page(items=items, next_cursor=cast("str | None", cursor), total=total)
+
+
+def _cursors(request: Request) -> URLSafeSerializer:
+    """Signs cursors to their query: one that is used with another filter or sort is refused."""
+    query = sorted((k, v) for k, v in request.query_params.multi_items() if k not in ("cursor", "limit", "count"))
+    return URLSafeSerializer(request.app.state.keys.derived("cursors"), salt=f"{request.url.path}?{query}")
+
+
+CURSOR_FAULT = Fault(
+    "query:cursor",
+    "invalid_cursor",
+    Text("Not a cursor of this list with these parameters.", "Kein Cursor dieser Liste mit diesen Parametern."),
+)
+
+
+def page_query(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=200, description="Rows on a page.")] = 50,
+    cursor: Annotated[
+        str | None, Query(max_length=1024, description="`next_cursor` of the page before, with the same parameters.")
+    ] = None,
+    count: Annotated[bool, Query(description="Also count all rows, as `total`. Costs time on large lists.")] = False,
+) -> Paging:
+    try:
+        after = _cursors(request).loads(cursor) if cursor is not None else None
+    except BadData:
+        raise Invalid(errors=[CURSOR_FAULT]) from None
+    return Paging(limit, count, after, request)
+
+
+PageQuery = Annotated[Paging, Depends(page_query)]
+
+
+# --- conditional requests (RFC 9110, section 13) ---
+
+ETAG_PATTERN = r'^(\*|(W/)?"[\x21\x23-\x7e]*"(\s*,\s*(W/)?"[\x21\x23-\x7e]*")*)$'
+
+
+def tagged(response: Response, row: V) -> V:
+    """Put the row's ETag on the response, and hand the row on."""
+    response.headers["ETag"] = f'"{row.etag}"'
+    return row
+
+
+def created(response: Response, request: Request, row: V, name: object) -> V:
+    """The same for a new row, with the address (`Location`) at which it is to be found."""
+    response.headers["Location"] = f"{request.url.path}/{name}"
+    return tagged(response, row)
+
+
+class Match:
+    """The version that the client last read, from `If-Match`."""
+
+    def __init__(
+        self,
+        if_match: Annotated[
+            str | None,
+            Header(max_length=200, pattern=ETAG_PATTERN, description="The ETag that you read, or `*`. Required (428)."),
+        ] = None,
+    ) -> None:
+        self.tag = if_match
+
+    def check(self, row: V) -> V:
+        """Raises:
+        PreconditionRequired: there was no If-Match.
+        VersionMismatch: the row has changed since.
+        """
+        if self.tag is None:
+            raise PreconditionRequired
+        if self.tag != "*" and f'"{row.etag}"' not in _tags(self.tag):  # strong comparison: W/ never matches
+            raise VersionMismatch
+        return row
+
+
+IfMatch = Annotated[Match, Depends()]
+
+
+def _tags(header: str) -> Iterable[str]:
+    return (tag.strip() for tag in header.split(","))
+
+
+def conditional(request: Request, response: Response, tag_content: bool) -> Response:
+    """304 when the client has it already. What has no version of its own is tagged by its content, weakly."""
+    if response.status_code != 200:
+        return response
+    tag = response.headers.get("ETag")
+    if tag is None and tag_content:
+        tag = f'W/"{hashlib.blake2b(response.body, digest_size=12).hexdigest()}"'
+        response.headers["ETag"] = tag
+    given = request.headers.get("If-None-Match")
+    if tag is None or given is None:
+        return response
+    if given.strip() == "*" or tag.removeprefix("W/") in (t.removeprefix("W/") for t in _tags(given)):
+        return Response(status_code=304, headers={"ETag": tag})
+    return response
+
+
+# --- Idempotency-Key ---
+
+KEPT_HEADERS = ("ETag", "Location", "Content-Type")
+KEY_FAULT = Fault("header:idempotency-key", "string_pattern_mismatch",
+                  Text("1 to 255 visible ASCII characters.", "1 bis 255 sichtbare ASCII-Zeichen."))  # fmt: skip
+
+
+class Replay(Exception):
+    """Ends the request early with the answer that was stored."""
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+
+
+def idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable() and " " not in key):
+        raise Invalid(errors=[KEY_FAULT])
+    return key
+
+
+def fingerprint(request: Request, body: bytes) -> bytes:
+    target = f"{request.method} {request.url.path}?{request.url.query}\n"
+    return hashlib.sha256(target.encode() + body).digest()
+
+
+async def recall(request: Request, db: AsyncSession, partner_id: UUID, actor_id: UUID) -> None:
+    """Called by the guard once it has granted access: claim the key, or replay what it got before.
+
+    A twin that runs at the same time waits here for the first one's commit.
+
+    Raises:
+        Replay: the stored answer.
+        KeyReused: the key came with a different request before.
+    """
+    if "idempotency" not in request.scope:
+        return
+    key, print_ = request.scope["idempotency"]
+    row = StoredAnswer(
+        partner_id=partner_id, actor_id=actor_id, key=key, fingerprint=print_, status=0, headers={}, body=b""
+    )
+    values = {c.key: getattr(row, c.key) for c in StoredAnswer.__mapper__.column_attrs}
+    claim = insert(StoredAnswer).values(**values).on_conflict_do_nothing().returning(literal(1))
+    if await (await db.connection()).scalar(claim):
+        request.scope["stored_answer"] = await db.get_one(StoredAnswer, (partner_id, actor_id, key))
+        return
+    stored = await db.get(StoredAnswer, (partner_id, actor_id, key))
+    if stored is None:  # the first one was rolled back between our two statements
+        raise KeyInUse
+    if stored.fingerprint != print_:
+        raise KeyReused
+    raise Replay(Response(stored.body, stored.status, {**stored.headers, "Idempotency-Replayed": "true"}))
+
+
+async def remember(request: Request, response: Response) -> None:
+    """Keep the answer with its effect, in the request's own transaction."""
+    stored = cast("StoredAnswer | None", request.scope.get("stored_answer"))
+    if stored is None:
+        return
+    db: AsyncSession = request.scope["session"]
+    await confine(db, stored.partner_id)
+    stored.status, stored.body = response.status_code, bytes(response.body)
+    stored.headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+    await db.flush()

@@ -1,0 +1,24 @@
+"""The endpoints, one noun a file: parse, guard, call one service function, return the model."""
+
+from app.routers import (
+    accounts,
+    health,
+    invitations,
+    me,
+    members,
+    pages,
+    partners,
+    password_resets,
+    registrations,
+    roles,
+    sessions,
+    switches,
+)
+
+ROUTERS = [
+    r.router
+    for r in (
+        sessions, me, registrations, password_resets, roles, partners, members, invitations, accounts, switches,
+        health, pages,
+    )
+]  # fmt: skip

@@ -1,0 +1,44 @@
+"""For load balancers, orchestrators and Prometheus."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from app import metrics
+from app.access import Public
+from app.db import Db
+from app.problems import Unavailable, raises
+from app.rest import Route
+from app.schemas.health import Live, Ready
+from app.services import health
+
+router = APIRouter(tags=["operation"], route_class=Route, dependencies=[Public])
+
+
+@router.get("/health/live", response_model=Live)
+async def get_live() -> dict[str, str]:
+    """The process is up. Asks nothing else, so that a database failure restarts no server."""
+    return {"status": "ok"}
+
+
+@router.get("/health/ready", response_model=Ready, openapi_extra=raises(Unavailable))
+async def get_ready(db: Db, request: Request) -> dict[str, Any]:
+    """The service can do its work: database reachable, migrations up to date, a worker alive. Otherwise 503."""
+    checks = await health.checks(db, head=request.app.state.head)
+    if not all(checks.values()):
+        raise Unavailable
+    return {"status": "ready", "checks": checks}
+
+
+@router.get("/metrics", response_class=Response, include_in_schema=False)
+async def get_metrics(db: Db, request: Request) -> Response:
+    """Figures in Prometheus' text format."""
+    depth, age = await health.outbox(db)
+    metrics.OUTBOX_DEPTH.set(depth)
+    metrics.OUTBOX_AGE.set(age)
+    pool = request.app.state.engine.pool
+    metrics.POOL_IN_USE.set(pool.checkedout())
+    metrics.POOL_SIZE.set(pool.size())
+    return Response(
+        metrics.exposition(request.app.state.settings), media_type="text/plain; version=0.0.4; charset=utf-8"
+    )

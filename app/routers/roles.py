@@ -1,0 +1,33 @@
+"""The policy, and the keys that verify our tokens."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from app.access import Public
+from app.policy import GRANTS, Role
+from app.rest import Route
+from app.schemas.role import JsonWebKeySet, RolesRead, ServerMetadata
+
+router = APIRouter(tags=["policy"], route_class=Route, dependencies=[Public])
+
+
+@router.get("/v1/roles", response_model=RolesRead)
+async def list_roles() -> dict[str, Any]:
+    """Which role may do what: the whole policy."""
+    return {
+        "items": [{"role": role, "permissions": [p for p, roles in GRANTS.items() if role in roles]} for role in Role]
+    }
+
+
+@router.get("/.well-known/jwks.json", response_model=JsonWebKeySet)
+async def get_jwks(request: Request) -> dict[str, Any]:
+    """The public keys (RFC 7517) that verify access tokens, ours and those of accounts."""
+    return {"keys": request.app.state.keys.jwks}
+
+
+@router.get("/.well-known/oauth-authorization-server", response_model=ServerMetadata)
+async def get_server_metadata(request: Request) -> dict[str, Any]:
+    """Metadata of the authorization server (RFC 8414): what another service needs to verify tokens."""
+    url = request.app.state.settings.url
+    return {"issuer": url, "jwks_uri": f"{url}/.well-known/jwks.json", "response_types_supported": ["none"]}

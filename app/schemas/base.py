@@ -1,0 +1,78 @@
+"""What all schemas share: strict inputs, complete outputs, and the few types that recur."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic_core import PydanticCustomError
+
+from app import words
+
+
+class In(BaseModel):
+    """An input: unknown fields are refused, and no value is taken for one of another type."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_mode_override="validation")
+
+
+class Out(BaseModel):
+    """An output: every field is always there, null when empty."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_mode_override="serialization",
+        json_schema_serialization_defaults_required=True,
+        json_schema_extra={"additionalProperties": False},
+    )
+
+
+def _name(value: str) -> str:
+    found = words.clean(value)
+    if not found:
+        raise PydanticCustomError("string_too_short", "too short", {"min_length": 1})
+    if not words.is_printable(found):
+        raise PydanticCustomError("unprintable", "unprintable characters")
+    return found
+
+
+def _email(value: str) -> str:
+    try:
+        return words.email(value)
+    except ValueError:
+        raise PydanticCustomError("email", "not an e-mail address") from None
+
+
+def _only_text(value: object) -> object:
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "not a string")
+    return value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_name)]
+Email = Annotated[
+    str,
+    Field(
+        min_length=3,
+        max_length=254,
+        description="E-mail address; ASCII before the @, any domain.",
+        examples=["eva@nordwerk.example.com"],
+        json_schema_extra={"format": "email"},
+    ),
+    AfterValidator(_email),
+]
+ShownEmail = Annotated[
+    str, Field(max_length=254, examples=["eva@nordwerk.example.com"], json_schema_extra={"format": "email"})
+]
+Password = Annotated[
+    str, BeforeValidator(_only_text), Field(min_length=1, max_length=1024, examples=["correct horse battery"])
+]
+Language = Annotated[Literal["en", "de"], Field(description="Language of mails and pages.")]
+Instant = Annotated[
+    datetime,
+    PlainSerializer(lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "Z"), return_type=str),
+    Field(
+        description="Moment in UTC (RFC 3339).",
+        examples=["2026-11-23T09:30:00.000Z"],
+        json_schema_extra={"format": "date-time", "maxLength": 35},
+    ),
+]

@@ -1,0 +1,44 @@
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from app.models.partner import PartnerStatus
+from app.schemas.base import In, Instant, Language, Name, Out
+
+PartnerName = Annotated[Name, Field(examples=["Sensorhaus GmbH"])]
+Enabled = Annotated[bool, Field(strict=True, description="Whether the partner's people may use partner management.")]
+
+
+class PartnerCreate(In):
+    """A new partner. Invite its first admin afterwards (`POST …/invitations`)."""
+
+    name: PartnerName
+    partner_management_enabled: Enabled = True
+    language: Language = "en"
+
+
+class PartnerUpdate(In):
+    """JSON merge patch: a field left out stays as it is."""
+
+    name: Annotated[PartnerName, Field(default=None, validate_default=False)]
+    partner_management_enabled: Annotated[Enabled, Field(default=None, validate_default=False)]
+    status: Annotated[
+        PartnerStatus,
+        Field(
+            default=None, validate_default=False, description="A suspended partner's people and customers are shut out."
+        ),
+    ]
+    language: Annotated[Language, Field(default=None, validate_default=False)]
+
+
+class PartnerRead(Out):
+    """A reseller with child accounts."""
+
+    id: UUID
+    name: PartnerName
+    status: PartnerStatus
+    partner_management_enabled: Enabled
+    language: Language
+    created_at: Instant
+    updated_at: Instant

@@ -1,0 +1,70 @@
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from app.models.account import AccountStatus
+from app.models.partner import PartnerStatus
+from app.policy import Role
+from app.schemas.base import In, Language, Name, Out, ShownEmail
+
+PersonName = Annotated[Name, Field(examples=["Eva Nord"])]
+
+
+class UserRead(Out):
+    """A person."""
+
+    id: UUID
+    email: ShownEmail
+    name: PersonName
+    language: Language
+
+
+class MyPartner(Out):
+    """A partner that the user belongs to."""
+
+    id: UUID
+    name: Annotated[str, Field(max_length=120)]
+    status: PartnerStatus
+    partner_management_enabled: bool
+    role: Role
+
+
+class MyAccount(Out):
+    """An account that the user is a member of."""
+
+    id: UUID
+    partner_id: UUID
+    name: Annotated[str, Field(max_length=120)]
+    status: AccountStatus
+    role: Role
+
+
+class Navigation(Out):
+    """What a frontend's menu shows."""
+
+    partner_management: Annotated[
+        bool, Field(description="Show the Partner menu: some active partner of the user has partner management on.")
+    ]
+    operator: Annotated[bool, Field(description="Show the operator's menu.")]
+
+
+class Me(Out):
+    """The signed-in user, and what a frontend shows it."""
+
+    id: UUID
+    email: ShownEmail
+    name: PersonName
+    language: Language
+    operator: bool
+    totp_enabled: bool
+    partners: Annotated[list[MyPartner], Field(max_length=1000)]
+    accounts: Annotated[list[MyAccount], Field(max_length=10000)]
+    navigation: Navigation
+
+
+class MeUpdate(In):
+    """JSON merge patch: a field left out stays as it is."""
+
+    name: Annotated[PersonName, Field(default=None, validate_default=False)]
+    language: Annotated[Language, Field(default=None, validate_default=False)]

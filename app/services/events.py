@@ -1,0 +1,96 @@
+"""The change log: every change is recorded in its own transaction."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.models import PLATFORM, Actor, Event
+from app.policy import Access, Caller, Role
+
+Change = Mapping[str, Any]
+
+
+def record(db: AsyncSession, access: Access, type: str, subject: Any, *, before: Change | None = None,
+           after: Change | None = None, account_id: UUID | None = None) -> None:  # fmt: skip
+    """Add a fact to this transaction: who did what to which subject, and what changed from what to what.
+
+    `before` and `after` hold the changed fields only (all of them for a new or a deleted thing). Audit log,
+    webhooks and value history are readings of these rows, so they must suffice to rebuild any state.
+    """
+    operator = access.roles <= {Role.OPERATOR}
+    _add(db, access.partner_id, Actor.OPERATOR if operator else Actor.USER, access.caller, type, subject, before, after,
+         account_id or access.account_id)  # fmt: skip
+
+
+def record_own(
+    db: AsyncSession,
+    caller: Caller,
+    type: str,
+    subject: Any,
+    *,
+    partner_id: UUID = PLATFORM,
+    before: Change | None = None,
+    after: Change | None = None,
+    account_id: UUID | None = None,
+) -> None:
+    """A fact about somebody's own user, which belongs to no partner unless one is named."""
+    _add(db, partner_id, Actor.USER, caller, type, subject, before, after, account_id)
+
+
+def record_system(db: AsyncSession, partner_id: UUID, type: str, subject: Any, *, before: Change | None = None,
+                  after: Change | None = None, account_id: UUID | None = None) -> None:  # fmt: skip
+    """A fact that nobody's request caused: a mail that could not be delivered, a command at the shell."""
+    _add(db, partner_id, Actor.SYSTEM, None, type, subject, before, after, account_id)
+
+
+def _add(db: AsyncSession, partner_id: UUID, actor: Actor, caller: Caller | None, type: str, subject: Any,
+         before: Change | None, after: Change | None, account_id: UUID | None) -> None:  # fmt: skip
+    details = {"before": plain(before), "after": plain(after), "address": caller.address if caller else None}
+    salt = secrets.token_bytes(16)
+    db.add(Event(
+        partner_id=partner_id, type=type, subject_type=subject.__tablename__, subject_id=subject.id,
+        account_id=account_id, actor=actor, actor_id=caller.user_id if caller else None, on_behalf_of=None,
+        request_id=caller.request_id if caller else None, details=details, salt=salt,
+        details_hash=commitment(salt, details),
+    ))  # fmt: skip
+
+
+def commitment(salt: bytes, details: Mapping[str, Any]) -> bytes:
+    """SHA-256 over salt and canonical JSON: proves the details while they are kept, tells nothing once they are not."""
+    return hashlib.sha256(salt + orjson.dumps(details, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON that survives JSONB unchanged: no floats, decimals and times as strings."""
+    match value:
+        case None | bool() | int():
+            return value
+        case Mapping():
+            return {str(k): plain(v) for k, v in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [plain(v) for v in value]
+        case Enum():
+            return value.value
+        case datetime():
+            return value.isoformat()
+        case str() | UUID() | Decimal():
+            return str(value)
+        case _:
+            raise TypeError(f"{type(value)} in an event")
+
+
+def changed(row: Any, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Set attributes of a row; the fields that really differ, as (before, after)."""
+    before = {k: getattr(row, k) for k, v in values.items() if getattr(row, k) != v}
+    after = {k: values[k] for k in before}
+    for key, value in after.items():
+        setattr(row, key, value)
+    return before, after

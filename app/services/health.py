@@ -1,0 +1,25 @@
+"""Whether the service can do its work."""
+
+from datetime import timedelta
+
+from sqlalchemy import column, func, select, table
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.models import WorkerBeat, utc_now
+
+WORKER_SILENCE = timedelta(seconds=60)
+
+
+async def checks(db: AsyncSession, *, head: str) -> dict[str, bool]:
+    """Database, migrations (the newest is `head`), worker: true where all is well."""
+    versions = (await db.execute(select(column("version_num")).select_from(table("alembic_version")))).scalars().all()
+    seen = await db.scalar(select(func.max(WorkerBeat.seen_at)))
+    alive = seen is not None and utc_now() - seen < WORKER_SILENCE
+    return {"database": True, "migrations": list(versions) == [head], "worker": alive}
+
+
+async def outbox(db: AsyncSession) -> tuple[int, float]:
+    """How many deliveries are not done, and for how many seconds the oldest has been due."""
+    found = func.outbox_state().table_valued("depth", "oldest")
+    depth, oldest = (await db.execute(select(found))).one()
+    return depth, max(0.0, (utc_now() - oldest).total_seconds()) if oldest else 0.0

@@ -1,0 +1,83 @@
+"""What a queued mail says, at the moment it is sent: to whom, in which language, with which link."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import security
+from app.models import Account, Delivery, Invitation, InvitationStatus, MailStatus, Partner, User, utc_now
+from app.services import events, invitations, passwords, users
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A mail to write: which template, to whom, in which language, with which values."""
+
+    template: str
+    recipient: str
+    language: str
+    values: dict[str, Any]
+
+
+async def write(
+    db: AsyncSession, keys: security.Keys, delivery: Delivery, *, url: str, reset_minutes: int
+) -> Letter | None:
+    """The letter of a delivery; None when there is nothing to send any more (revoked, replaced, no such user)."""
+    match delivery.template:
+        case "invitation":
+            return await _invitation(db, keys, delivery, url)
+        case "password_reset":
+            return await _password_reset(db, keys, delivery, url, reset_minutes)
+        case _:
+            user = await db.get(User, delivery.subject_id)
+            values = delivery.values | {"at": delivery.created_at}
+            return Letter(delivery.template, user.email, user.language, values) if user else None
+
+
+async def _invitation(db: AsyncSession, keys: security.Keys, delivery: Delivery, url: str) -> Letter | None:
+    found = await db.get(Invitation, (delivery.partner_id, delivery.subject_id))
+    if found is None or found.state_at(utc_now()) != InvitationStatus.PENDING:
+        return None
+    if found.generation != delivery.values["generation"]:
+        return None  # a newer mail is on its way
+    partner = await db.get_one(Partner, found.partner_id)
+    account = await db.get_one(Account, (found.partner_id, found.account_id)) if found.account_id else None
+    user = await users.by_email(db, found.email)
+    token = invitations.token_of(keys, found.partner_id, found.id, found.generation)
+    values = {
+        "partner_name": partner.name,
+        "account_name": account.name if account else None,
+        "inviter_name": await db.scalar(select(User.name).where(User.id == found.invited_by)),
+        "role": found.role.value,
+        "link": f"{url}/register#token={token}",
+        "expires_at": found.expires_at,
+        "existing_user": user is not None,
+        "resent": found.generation > 1,
+    }
+    return Letter("invitation", found.email, user.language if user else partner.language, values)
+
+
+async def _password_reset(
+    db: AsyncSession, keys: security.Keys, delivery: Delivery, url: str, minutes: int
+) -> Letter | None:
+    user = await users.by_email(db, delivery.values["email"])
+    if user is None:
+        return None
+    token = await passwords.open_reset(db, keys, delivery.id, user, minutes=minutes)
+    values = {"link": f"{url}/reset-password#token={token}", "valid_minutes": minutes}
+    return Letter("password_reset", user.email, user.language, values)
+
+
+async def note_outcome(db: AsyncSession, delivery: Delivery, *, sent: bool) -> None:
+    """Tell the invitation what became of its latest mail."""
+    if delivery.template != "invitation":
+        return
+    found = await db.get(Invitation, (delivery.partner_id, delivery.subject_id), with_for_update=True)
+    if found is None or found.generation != delivery.values["generation"]:
+        return
+    found.mail_status = MailStatus.SENT if sent else MailStatus.FAILED
+    if not sent:
+        events.record_system(db, delivery.partner_id, "invitation.mail_failed", found, account_id=found.account_id,
+                             after={"mail_status": found.mail_status})  # fmt: skip

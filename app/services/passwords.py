@@ -1,0 +1,86 @@
+"""Passwords: changing one's own, and setting a new one by mail."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import security
+from app.models import PLATFORM, PasswordReset, User, utc_now
+from app.policy import Caller
+from app.problems import Invalid, NotFound, ResetExpired, ResetUsed, WrongCredentials
+from app.services import events, mail, sessions, users
+
+PREFIX = "tnp"
+
+
+def check(password: str, *, min_length: int, context: list[str]) -> None:
+    """Raises:
+    Invalid: too short, too long, or too easy to guess.
+    """
+    fault = security.password_fault(password, min_length=min_length, context=[c.casefold() for c in context])
+    if fault:
+        raise Invalid(errors=[fault])
+
+
+def about(user: User) -> list[str]:
+    """What a password must not be built of."""
+    return ["tenantry", user.email.partition("@")[0], *user.name.split()]
+
+
+async def change(db: AsyncSession, caller: Caller, user: User, *, old_hash: str, new_hash: str) -> None:
+    """Set the caller's new password, after the old one was found right; all other sessions end.
+
+    Raises:
+        WrongCredentials: the password was changed meanwhile.
+    """
+    if user.password_hash != old_hash:
+        raise WrongCredentials
+    user.password_hash = new_hash
+    await sessions.end_all(db, user.id, "password_changed", but=caller.session_id)
+    events.record_own(db, caller, "user.password_changed", user)
+    mail.enqueue(db, PLATFORM, "password_changed", subject_id=user.id)
+
+
+def ask_reset(db: AsyncSession, email: str) -> None:
+    """Have a link mailed, if the address has a user. Whether it has is found out later, by the worker:
+    so the answer, and the time it takes, is the same for every address.
+    """
+    mail.enqueue(db, PLATFORM, "password_reset", email=email)
+
+
+async def open_reset(db: AsyncSession, keys: security.Keys, delivery_id: UUID, user: User, *, minutes: int) -> str:
+    """The token for the mail of a delivery: the same however often it is written."""
+    token = security.derived_token(keys, PREFIX, [delivery_id], 1)
+    if await db.get(PasswordReset, delivery_id) is None:
+        db.add(PasswordReset(id=delivery_id, user_id=user.id, token_hash=security.digest(token),
+                             expires_at=utc_now() + timedelta(minutes=minutes)))  # fmt: skip
+        await db.flush()
+    return token
+
+
+async def find_reset(db: AsyncSession, token: str, *, lock: bool = False) -> tuple[PasswordReset, User]:
+    """The reset that a token is for, and whose it is.
+
+    Raises:
+        NotFound: none of ours. ResetUsed, ResetExpired: too late.
+    """
+    ids = security.ids_in(token, PREFIX, 1)
+    reset = await db.get(PasswordReset, ids[0], with_for_update=lock) if ids else None
+    if reset is None or not security.matches(token, reset.token_hash):
+        raise NotFound
+    if reset.used_at is not None:
+        raise ResetUsed
+    if reset.expires_at <= utc_now():
+        raise ResetExpired
+    return reset, await users.get(db, reset.user_id)
+
+
+async def reset(db: AsyncSession, token: str, *, new_hash: str) -> None:
+    """Set a new password with the token of a mail; all sessions end. The second factor stays on."""
+    found, user = await find_reset(db, token, lock=True)
+    found.used_at = utc_now()
+    user.password_hash = new_hash
+    await sessions.end_all(db, user.id, "password_reset")
+    events.record_system(db, PLATFORM, "user.password_reset", user)
+    mail.enqueue(db, PLATFORM, "password_changed", subject_id=user.id)

@@ -1,0 +1,56 @@
+"""How names and addresses are written and compared: one normal form for each."""
+
+import unicodedata
+
+from email_validator import EmailNotValidError, ValidatedEmail, validate_email
+
+
+def clean(text: str) -> str:
+    """Text on one line, as it is stored: NFC, without space at its ends."""
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def is_printable(text: str) -> bool:
+    """Whether a name can be shown: no control, format, private or unassigned character, no line break."""
+    return not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for c in text)
+
+
+def name_key(name: str) -> str:
+    """Two names with the same key are the same name: case, width and spacing do not count, accents do."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def search_key(text: str) -> str:
+    """The form in which text is searched and sorted: besides, accents do not count."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(c for c in apart if not unicodedata.combining(c)).split())
+
+
+def email(address: str) -> str:
+    """The address in its normal form (RFC 5321; an internationalised domain as people write it).
+
+    The part before the @ must be ASCII: look-alikes of other scripts could not be told apart, and many
+    mail servers refuse them.
+
+    Raises:
+        ValueError: it is not an address.
+    """
+    return _validated(address).normalized
+
+
+def email_key(address: str) -> str:
+    """Two addresses with the same key are the same mailbox: case does not count, everything else does.
+
+    Raises:
+        ValueError: it is not an address.
+    """
+    found = _validated(address)
+    return f"{found.local_part}@{found.ascii_domain}".lower()
+
+
+def _validated(address: str) -> ValidatedEmail:
+    try:
+        return validate_email(address.strip(), check_deliverability=False, allow_smtputf8=False,
+                              allow_quoted_local=False, allow_domain_literal=False)  # fmt: skip
+    except EmailNotValidError:
+        raise ValueError("not an e-mail address") from None
