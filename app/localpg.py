@@ -104,8 +104,7 @@ class LocalPg:
             try:
                 if self._users is None:
                     self._settle()
-                    self._users = os.open(self._home / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
-                    self._own(self._home / "users.lock")
+                    self._users = os.open(self._file("users.lock"), os.O_RDWR)
                     fcntl.flock(self._users, fcntl.LOCK_SH)
                 self._start()
             except BaseException:
@@ -154,8 +153,7 @@ class LocalPg:
         """Nobody else makes, starts or stops this server meanwhile, not even another thread of this process."""
         try:
             self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self._home / "start.lock").touch(0o600)
-            with (self._home / "start.lock").open() as lock:
+            with self._file("start.lock").open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
         except OSError as error:
@@ -176,13 +174,19 @@ class LocalPg:
                 if owner.st_uid == 0:
                     for path in (*self._home.rglob("*"), self._home):  # itself last: its owner decides the next time
                         self._own(path)
-        self._own(self._home / "start.lock")
+        self._file("start.lock")  # theirs from now on
         self._sockets = self._socket_dir()
         self._mark = f"unix_socket_directories={self._sockets}"  # in the command line of our postmaster only
 
-    def _own(self, path: Path) -> None:
+    def _own(self, path: Path) -> Path:
         if self._identity:
             os.chown(path, self._uid, self._identity["group"], follow_symlinks=False)
+        return path
+
+    def _file(self, name: str) -> Path:
+        path = self._home / name
+        path.touch(0o600)
+        return self._own(path)
 
     def _socket_dir(self) -> Path:
         """A private directory whose path is short, and plain enough for a shell, a URL and a list of hosts."""
@@ -192,8 +196,8 @@ class LocalPg:
         runtime = "" if self._identity else os.environ.get("XDG_RUNTIME_DIR", "")
         places = (noted, runtime, tempfile.gettempdir(), "/tmp")  # noqa: S108 (for a directory that is checked below)
         short = [Path(place, name) for place in places if os.access(place, os.W_OK | os.X_OK)]
-        plain = re.compile(r"[A-Za-z0-9_./-]{1,86}")
-        path = next((path for path in (self._home / "s", *short) if plain.fullmatch(str(path))), None)
+        fits = (path for path in (self._home / "s", *short) if re.fullmatch(r"[A-Za-z0-9_./-]{1,86}", str(path)))
+        path = next(fits, None)
         if path is None:
             raise LocalPgError(f"The path {self._home} is too long to hold a socket, and no other place was found.")
         path.mkdir(mode=0o700, exist_ok=True)
@@ -214,7 +218,6 @@ class LocalPg:
         return subprocess.run(  # noqa: S603 (no shell; programs of PostgreSQL and coreutils)
             [*self._wrap, *map(str, command)],
             capture_output=True,
-            encoding="utf-8",
             errors="replace",
             cwd=self._home,
             env=environment | {"LC_ALL": "C", "TZ": "UTC"},
@@ -262,19 +265,16 @@ class LocalPg:
             shutil.rmtree(abandoned, ignore_errors=True)
         if not (self._data / "PG_VERSION").exists():
             self._init()
-        server_log = self._home / "server.log"
-        if server_log.exists() and server_log.stat().st_size > LOG_BYTES:
+        server_log = self._file("server.log")
+        if server_log.stat().st_size > LOG_BYTES:
             server_log.replace(self._home / "server.log.1")
-        server_log.touch(0o600)
-        self._own(server_log)
 
     def _init(self) -> None:
         """Make the database beside its place and move it there whole: a killed initdb leaves nothing to be trusted."""
         major = _major(self.bin_dir)
         for other in self._home.glob("pg*/PG_VERSION"):
             raise LocalPgError(f"{other.parent} is not for PostgreSQL {major}: back it up with its own, move, restore.")
-        new = Path(tempfile.mkdtemp(prefix="init-", dir=self._home))
-        self._own(new)
+        new = self._own(Path(tempfile.mkdtemp(prefix="init-", dir=self._home)))
         locale = "--locale-provider=builtin --builtin-locale=C.UTF-8" if major >= 17 else "--locale=C.UTF-8"
         options = ("-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-instructions", *locale.split())
         done = self._run(self.bin_dir / "initdb", "-D", new.name, *options)
@@ -294,10 +294,8 @@ class LocalPg:
         return None
 
     def _clear_remains(self) -> None:
-        """After a killed postmaster: end its orphans, which hold its memory, and remove its pid files.
-
-        Not less safe for it: PostgreSQL finds memory still in use by the data directory, with or without these files.
-        """
+        """After a killed postmaster: end its orphans, which hold its memory, and remove its pid files."""
+        # Not reckless: without these files, too, PostgreSQL refuses a data directory whose memory is in use.
         for process in psutil.process_iter(["name", "cwd"]):
             if process.info == {"name": "postgres", "cwd": str(self._data)}:
                 with suppress(psutil.NoSuchProcess):
@@ -311,10 +309,9 @@ class LocalPg:
             return False
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return self._stop()
         except BlockingIOError:  # somebody else still uses it
             return False
-        else:
-            return self._stop()
         finally:
             os.close(users)
 

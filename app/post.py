@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from app import words
 
+SMTPException = aiosmtplib.SMTPException
 SEND_SECONDS = 10
 IDLE_SECONDS = 20
 

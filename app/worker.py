@@ -81,7 +81,10 @@ class Worker:
             outcome = await self._send(delivery)
         except post.Undeliverable as error:
             await self._mark(delivery, "failed", f"refused: {error}")
-        except Exception as error:
+        except (OSError, TimeoutError, post.SMTPException) as error:
+            await self._retry(delivery, error)
+        except Exception as error:  # a mistake of ours: loud, and tried again after it is mended
+            log.exception("mail not written", delivery=str(delivery.id), template=delivery.template)
             await self._retry(delivery, error)
         else:
             await self._mark(delivery, outcome, None)

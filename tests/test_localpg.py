@@ -94,7 +94,7 @@ def leave(process: Process) -> str:
 
 async def query(url: str, *statements: str) -> Any:
     """The last statement's value."""
-    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    connection: Any = await asyncpg.connect(url.replace("+asyncpg", ""))
     try:
         return [await connection.fetchval(statement) for statement in statements][-1]
     finally:
@@ -216,7 +216,7 @@ async def test_killed_postmaster_comes_back_every_time(home: Path) -> None:
 async def test_killed_postmaster_comes_back_over_a_busy_orphan(home: Path) -> None:
     server = LocalPg(home)
     server.acquire()
-    connection = await asyncpg.connect(server.url("postgres").replace("+asyncpg", ""))
+    connection: Any = await asyncpg.connect(server.url("postgres").replace("+asyncpg", ""))
     busy = asyncio.create_task(connection.execute("DO $$ BEGIN LOOP PERFORM 1; END LOOP; END $$"))
     await asyncio.sleep(0.3)
     running(home).kill()
@@ -267,7 +267,8 @@ async def test_unfit_path_gets_a_short_socket(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_dir))
     unfit = home.parent / name
     with LocalPg(unfit) as server:
-        [sockets] = short_dir.iterdir()
+        sockets = Path(os.readlink(unfit / "sockets"))
+        assert sockets.parent == short_dir
         assert sockets.name.startswith(f"tenantry-{os.geteuid()}-")
         assert sockets.stat().st_mode & 0o777 == 0o700
         assert await query(server.url("postgres"), "SELECT 1") == 1
@@ -312,7 +313,7 @@ def test_server_that_cannot_start_says_why(home: Path) -> None:
         pass
     with (next(home.glob("pg*")) / "postgresql.conf").open("a") as settings:
         settings.write("no_such_setting = 1\n")
-    with pytest.raises(LocalPgError, match="FATAL: .*contains errors"):
+    with pytest.raises(LocalPgError, match=r"FATAL: .*contains errors"):
         LocalPg(home).acquire()
 
 
@@ -364,20 +365,28 @@ def test_configured_programs_must_run_and_be_new_enough(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def no_unshare(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("sh", "test"):
-        (short_dir / name).symlink_to(shutil.which(name) or "/bin/sh")
-    monkeypatch.setenv("PATH", str(short_dir))
+def no_unshare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with tempfile.TemporaryDirectory(dir="/tmp") as path:
+        Path(path).chmod(0o755)
+        Path(path, "sh").symlink_to("/bin/sh")
+        monkeypatch.setenv("PATH", path)
+        yield
+
+
+@pytest.fixture
+def open_dir(short_dir: Path) -> Path:
+    short_dir.chmod(0o755)
+    return short_dir
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root must become somebody else")
-async def test_root_without_namespaces_runs_the_server_as_nobody(no_unshare: None, short_dir: Path) -> None:
-    short_dir.chmod(0o755)
-    with LocalPg(short_dir / "pg") as server:
-        process = running(short_dir / "pg")
-        assert process.username() == "nobody"
+async def test_root_without_namespaces_runs_the_server_as_nobody(no_unshare: None, open_dir: Path) -> None:
+    with LocalPg(open_dir / "pg") as server:
+        assert running(open_dir / "pg").username() == "nobody"
         assert await query(server.url("postgres"), "SELECT 1") == 1
-    assert postmaster(short_dir / "pg") is None
+    with LocalPg(open_dir / "pg") as server:  # found again, now that nobody owns it
+        assert await query(server.url("postgres"), "SELECT 1") == 1
+    assert postmaster(open_dir / "pg") is None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root must become somebody else")

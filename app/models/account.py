@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base, Identified, Tenanted, Versioned
+from app.models.base import Base, Identified, Tenanted, Versioned, word
 from app.policy import Role
 
 
@@ -35,7 +35,7 @@ class Account(Versioned, Tenanted, Identified, Base):
     name: Mapped[str] = mapped_column(String(120))
     name_key: Mapped[str] = mapped_column(Text(collation="C"))
     name_search: Mapped[str] = mapped_column(Text(collation="C"))
-    status: Mapped[AccountStatus] = mapped_column(String(20), default=AccountStatus.ACTIVE)
+    status: Mapped[AccountStatus] = mapped_column(word(AccountStatus), default=AccountStatus.ACTIVE)
 
 
 class AccountMember(Versioned, Tenanted, Identified, Base):
@@ -51,4 +51,4 @@ class AccountMember(Versioned, Tenanted, Identified, Base):
 
     account_id: Mapped[UUID]
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    role: Mapped[Role] = mapped_column(String(20))
+    role: Mapped[Role] = mapped_column(word(Role))

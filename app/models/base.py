@@ -1,10 +1,11 @@
 """What every table shares."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Integer, LargeBinary, MetaData, Text
+from sqlalchemy import DateTime, Enum, Integer, LargeBinary, MetaData, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, declared_attr, mapped_column
 from uuid_utils.compat import uuid7
@@ -28,6 +29,11 @@ def utc_now() -> datetime:
 def new_id() -> UUID:
     """A UUIDv7 (RFC 9562): made here, in order of time."""
     return uuid7()
+
+
+def word(kind: type[StrEnum]) -> Enum:
+    """A column of one of a few words, as text: a new word needs no ALTER TYPE (its CHECK constraint says which)."""
+    return Enum(kind, native_enum=False, length=20, values_callable=lambda kinds: [k.value for k in kinds])
 
 
 class Base(MappedAsDataclass, DeclarativeBase, kw_only=True, repr=False, eq=False):
@@ -73,4 +79,4 @@ class Versioned(MappedAsDataclass, kw_only=True, repr=False, eq=False):
         return str(self.version)
 
 
-__all__ = ["PLATFORM", "Base", "Identified", "Tenanted", "Versioned", "new_id", "utc_now"]
+__all__ = ["PLATFORM", "Base", "Identified", "Tenanted", "Versioned", "new_id", "utc_now", "word"]

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base, Identified, Tenanted
+from app.models.base import Base, Identified, Tenanted, word
 
 
 class Actor(StrEnum):
@@ -41,7 +41,7 @@ class Event(Tenanted, Identified, Base):
     subject_type: Mapped[str] = mapped_column(String(40))
     subject_id: Mapped[UUID]
     account_id: Mapped[UUID | None]
-    actor: Mapped[Actor] = mapped_column(String(20))
+    actor: Mapped[Actor] = mapped_column(word(Actor))
     actor_id: Mapped[UUID | None]
     on_behalf_of: Mapped[UUID | None]
     request_id: Mapped[str | None] = mapped_column(String(64))

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base, Identified, Tenanted, Versioned, utc_now
+from app.models.base import Base, Identified, Tenanted, Versioned, utc_now, word
 from app.policy import Role
 
 
@@ -48,13 +48,13 @@ class Invitation(Versioned, Tenanted, Identified, Base):
     account_id: Mapped[UUID | None]
     email: Mapped[str] = mapped_column(String(254))
     email_key: Mapped[str] = mapped_column(String(254, collation="C"))
-    role: Mapped[Role] = mapped_column(String(20))
+    role: Mapped[Role] = mapped_column(word(Role))
     invited_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="NO ACTION"))
     token_hash: Mapped[bytes]
     generation: Mapped[int]
     expires_at: Mapped[datetime]
-    status: Mapped[InvitationStatus] = mapped_column(String(20), default=InvitationStatus.PENDING)
-    mail_status: Mapped[MailStatus] = mapped_column(String(20), default=MailStatus.QUEUED)
+    status: Mapped[InvitationStatus] = mapped_column(word(InvitationStatus), default=InvitationStatus.PENDING)
+    mail_status: Mapped[MailStatus] = mapped_column(word(MailStatus), default=MailStatus.QUEUED)
     accepted_by: Mapped[UUID | None] = mapped_column(default=None)
 
     def state_at(self, now: datetime) -> InvitationStatus:

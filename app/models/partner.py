@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base, Identified, Tenanted, Versioned
+from app.models.base import Base, Identified, Tenanted, Versioned, word
 from app.policy import Role
 
 
@@ -27,7 +27,7 @@ class Partner(Versioned, Identified, Base):
 
     name: Mapped[str] = mapped_column(String(120))
     name_search: Mapped[str] = mapped_column(Text(collation="C"))
-    status: Mapped[PartnerStatus] = mapped_column(String(20), default=PartnerStatus.ACTIVE)
+    status: Mapped[PartnerStatus] = mapped_column(word(PartnerStatus), default=PartnerStatus.ACTIVE)
     partner_management_enabled: Mapped[bool] = mapped_column(default=True)
     language: Mapped[str] = mapped_column(String(2), default="en")
 
@@ -44,4 +44,4 @@ class PartnerMember(Versioned, Tenanted, Identified, Base):
     )
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    role: Mapped[Role] = mapped_column(String(20))
+    role: Mapped[Role] = mapped_column(word(Role))

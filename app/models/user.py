@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base, Identified, Versioned, new_id, utc_now
+from app.models.base import Base, Identified, Versioned, new_id, utc_now, word
 
 
 class UserStatus(StrEnum):
@@ -30,7 +30,7 @@ class User(Versioned, Identified, Base):
     name_search: Mapped[str] = mapped_column(Text(collation="C"))
     password_hash: Mapped[str]
     language: Mapped[str] = mapped_column(String(2), default="en")
-    status: Mapped[UserStatus] = mapped_column(String(20), default=UserStatus.ACTIVE)
+    status: Mapped[UserStatus] = mapped_column(word(UserStatus), default=UserStatus.ACTIVE)
     operator: Mapped[bool] = mapped_column(default=False)
     totp_secret: Mapped[bytes | None] = mapped_column(default=None)
     totp_enabled_at: Mapped[datetime | None] = mapped_column(default=None)

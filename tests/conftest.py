@@ -1,0 +1,276 @@
+"""The world in which tests act: a real PostgreSQL, the real app over HTTP, real tokens, real commits."""
+
+import asyncio
+import hashlib
+import os
+import uuid
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
+from pydantic import SecretStr
+from sqlalchemy import make_url, select, text
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from app import migrate, security
+from app.config import Settings
+from app.db import APP_ROLE, Sessions, unit_of_work
+from app.localpg import LocalPg
+from app.main import create_app
+from app.models import PLATFORM, Account, AccountMember, Event, Partner, PartnerMember, User, new_id, utc_now
+from app.policy import Access, Caller, Role
+from app.post import Mailbox
+from app.services import accounts, partners, sessions, users
+from app.tenancy import confine
+from app.worker import Worker
+
+ROOT = Path(__file__).parent.parent
+PASSWORD = "a staple of correct horses"
+SECRET = "test-" * 10
+
+
+@cache
+def password_hash() -> str:
+    return security._hasher.hash(PASSWORD)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+
+# --- databases: a template, migrated once, and a clone of it for each test ---
+
+
+@dataclass(frozen=True)
+class Server:
+    """A PostgreSQL server that tests may make databases on."""
+
+    owner_url: str
+
+    def url(self, database: str, *, owner: bool = False) -> str:
+        """Address of a database; the application's role unless `owner`."""
+        found = make_url(self.owner_url).set(database=database)
+        if not owner:
+            found = found.set(username=APP_ROLE, password="app" if found.password else None)
+        return found.render_as_string(hide_password=False)
+
+    async def execute(self, *statements: str, database: str = "postgres") -> None:
+        engine = create_async_engine(self.url(database, owner=True), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        try:
+            async with engine.connect() as connection:
+                for statement in statements:
+                    await connection.execute(text(statement))
+        finally:
+            await engine.dispose()
+
+
+def _migrations_hash() -> str:
+    found = hashlib.sha256()
+    for file in sorted((ROOT / "migrations").rglob("*.py")):
+        found.update(file.read_bytes())
+    return found.hexdigest()[:12]
+
+
+async def _template(server: Server) -> str:
+    """The migrated template database, made once per state of the migrations, whoever comes first."""
+    name = f"template_{_migrations_hash()}"
+    engine = create_async_engine(server.url("postgres", owner=True), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT pg_advisory_lock(42)"))
+            ready = f"SELECT 1 FROM pg_database WHERE datname = '{name}' AND datistemplate"
+            if not await connection.scalar(text(ready)):
+                await connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
+                await connection.execute(text(f"CREATE DATABASE {name}"))
+                await migrate.upgrade(server.url(name, owner=True))
+                await connection.execute(text(f"ALTER ROLE {APP_ROLE} LOGIN PASSWORD 'app'"))
+                await connection.execute(text(f"ALTER DATABASE {name} IS_TEMPLATE true"))
+    finally:
+        await engine.dispose()
+    return name
+
+
+@pytest.fixture(scope="session")
+def server() -> Generator[Server]:
+    """TENANTRY_TEST_DATABASE_URL (a login that may create databases and roles), else the embedded PostgreSQL."""
+    configured = os.environ.get("TENANTRY_TEST_DATABASE_URL")
+    if configured:
+        yield Server(configured.replace("postgresql://", "postgresql+asyncpg://"))
+        return
+    with LocalPg(ROOT / ".data" / "test-postgres") as local:
+        yield Server(local.url("postgres"))
+
+
+@pytest.fixture(scope="session")
+def template(server: Server) -> str:
+    return asyncio.run(_template(server))
+
+
+@pytest.fixture
+async def database(server: Server, template: str) -> AsyncGenerator[str]:
+    """The name of a fresh, migrated database of the test's own."""
+    name = f"test_{uuid.uuid4().hex[:16]}"
+    await server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY WAL_LOG")
+    yield name
+    await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def settings(server: Server, database: str, tmp_path: Path) -> Settings:
+    return Settings(
+        _env_file=None,  # pyright: ignore[reportCallIssue]
+        database_url=SecretStr(server.url(database)),
+        owner_database_url=SecretStr(server.url(database, owner=True)),
+        data_dir=tmp_path / "data",
+        secret_key=SecretStr(SECRET),
+        embedded_worker=False,
+        pool_size=8,
+    )
+
+
+@pytest.fixture
+async def world(settings: Settings) -> AsyncGenerator["World"]:
+    async with running(settings) as world:
+        yield world
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncGenerator["World"]:
+    """A world whose app has started with these settings."""
+    app = create_app(settings)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        yield World(app, stack)
+
+
+# --- the world ---
+
+
+@dataclass
+class World:
+    """Builds the state that a test starts from, and clients that act in it."""
+
+    app: FastAPI
+    stack: AsyncExitStack
+    people: dict[str, User] = field(default_factory=dict[str, User])
+
+    @property
+    def settings(self) -> Settings:
+        return self.app.state.settings
+
+    @property
+    def begin(self) -> Sessions:
+        return self.app.state.sessions
+
+    # who there is
+
+    async def user(self, name: str, *, operator: bool = False, language: str = "en") -> User:
+        """The person of this name, made on first use: `Anna` is anna@example.com. The password is PASSWORD."""
+        if name not in self.people:
+            async with self.transaction(PLATFORM) as db:
+                self.people[name] = await users.create(
+                    db, email=f"{name.lower()}@example.com", name=name, password_hash=password_hash(), language=language,
+                    operator=operator,
+                )  # fmt: skip
+        return self.people[name]
+
+    async def partner(self, name: str = "Acme", *, language: str = "en", **members: Role) -> Partner:
+        """A partner with members: `world.partner(Anna=Role.PARTNER_ADMIN)`."""
+        crew = [(await self.user(who), role) for who, role in members.items()]
+        partner_id = new_id()
+        access = Access(Caller(crew[0][0].id if crew else PLATFORM, PLATFORM), partner_id, frozenset({Role.OPERATOR}))
+        async with self.transaction(partner_id) as db:
+            partner = await partners.create(db, access, name=name, partner_management_enabled=True, language=language)
+            db.add_all(PartnerMember(partner_id=partner_id, user_id=user.id, role=role) for user, role in crew)
+        return partner
+
+    async def account(self, partner: Partner, name: str = "Nordwerk GmbH", *, by: str, **members: Role) -> Account:
+        """An account, created by `by` (who becomes its admin), with further members."""
+        creator = await self.user(by)
+        crew = [(await self.user(who), role) for who, role in members.items()]
+        access = Access(Caller(creator.id, PLATFORM), partner.id, frozenset({Role.PARTNER_ADMIN}))
+        async with self.transaction(partner.id) as db:
+            account = await accounts.create(db, access, name=name)
+            db.add_all(
+                AccountMember(partner_id=partner.id, account_id=account.id, user_id=user.id, role=role)
+                for user, role in crew
+            )
+        return account
+
+    # who acts
+
+    async def token(self, name: str, *, operator: bool = False) -> str:
+        """An access token of a session of its own."""
+        user = await self.user(name, operator=operator)
+        attempt = sessions.Attempt(user.id, user.password_hash, [])
+        async with self.transaction(PLATFORM) as db:
+            opened = await sessions.log_in(db, self.app.state.keys, attempt, code=None, address="127.0.0.1", days=30,
+                                           user_agent="tests", request_id=None)  # fmt: skip
+        return self.app.state.tokens.issue(user.id, opened.session.id, utc_now())
+
+    async def client(self, name: str | None = None, *, operator: bool = False, token: str | None = None) -> AsyncClient:
+        """A client that is signed in as this person (or sends this token, or is anonymous)."""
+        if name is not None:
+            token = await self.token(name, operator=operator)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        transport = ASGITransport(self.app, raise_app_exceptions=False)
+        client = AsyncClient(transport=transport, base_url="http://test", headers=headers)
+        return await self.stack.enter_async_context(client)
+
+    # what is true
+
+    @asynccontextmanager
+    async def transaction(self, tenant: uuid.UUID | str) -> AsyncGenerator[AsyncSession]:
+        async with unit_of_work(self.begin) as db:
+            await confine(db, tenant)
+            yield db
+
+    async def events(self, partner_id: uuid.UUID) -> list[Event]:
+        """The change log of a partner (or of PLATFORM), oldest first."""
+        async with self.transaction(partner_id) as db:
+            return list(await db.scalars(select(Event).order_by(Event.id)))
+
+    # mail
+
+    @property
+    def mailbox(self) -> Mailbox:
+        return Mailbox(self.settings.data_dir / "mailbox")
+
+    def worker(self) -> Worker:
+        return Worker(self.begin, self.app.state.keys, self.settings, self.mailbox)
+
+    async def mails(self) -> list[EmailMessage]:
+        """Send what is due; all mails so far, newest first."""
+        await self.worker().deliver_all()
+        found = [self.mailbox.read(kept.id) for kept in self.mailbox.listed()]
+        return [mail for mail in found if mail is not None]
+
+
+def text_of(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
+
+
+def link_of(mail: EmailMessage) -> str:
+    """The link in a mail's text."""
+    return next(word for word in text_of(mail).split() if word.startswith("http"))
+
+
+def token_of(mail: EmailMessage) -> str:
+    """The token in the fragment of a mail's link."""
+    return urlsplit(link_of(mail)).fragment.removeprefix("token=")
+
+
+def problem(answer: Any) -> tuple[int, str]:
+    """Status and code of an answer that must be a problem document."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    body = answer.json()
+    assert set(body) == {"type", "title", "status", "code", "detail", "request_id", "errors"}
+    assert (body["status"], body["request_id"]) == (answer.status_code, answer.headers["x-request-id"])
+    return answer.status_code, body["code"]
