@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Path, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from sqlalchemy import Row, and_, select, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import Db
@@ -58,7 +58,26 @@ def _token(request: Request) -> Token:
     return Token(UUID(claims["sub"]), UUID(claims["sid"]), partner_id, account_id)
 
 
-async def _look_up(db: AsyncSession, token: Token, partner_id: UUID, account_id: UUID | None) -> Row[Any]:
+@dataclass(frozen=True)
+class Standing:
+    """What the caller is, where: as one statement reads it. Null: not there, or no member."""
+
+    operator: bool
+    last_used_at: datetime
+    partner_status: PartnerStatus | None
+    partner_management_enabled: bool | None
+    partner_role: Role | None
+    account_id: UUID | None
+    account_role: Role | None
+
+    @property
+    def partner_roles(self) -> set[Role]:
+        """The roles that come from outside the account."""
+        member = {self.partner_role} if self.partner_role else set[Role]()
+        return member | ({Role.OPERATOR} if self.operator else set[Role]())
+
+
+async def _look_up(db: AsyncSession, token: Token, partner_id: UUID, account_id: UUID | None) -> Standing:
     """User, session, partner, account and both roles, in one statement.
 
     Raises:
@@ -82,11 +101,12 @@ async def _look_up(db: AsyncSession, token: Token, partner_id: UUID, account_id:
     found = (await db.execute(statement)).one_or_none()
     if found is None:
         raise Unauthenticated
-    await _mark_used(db, token.session_id, found.last_used_at)
-    return found
+    standing = Standing(*found)
+    await _mark_used(db, token.session_id, standing.last_used_at)
+    return standing
 
 
-async def _mark_used(db: AsyncSession, session_id: UUID, last_used_at: Any) -> None:
+async def _mark_used(db: AsyncSession, session_id: UUID, last_used_at: datetime) -> None:
     """Remember the use of a session, to within five minutes: most requests write nothing."""
     now = utc_now()
     if now - last_used_at > SEEN_EVERY:
@@ -135,11 +155,11 @@ def in_partner(permission: Permission) -> Any:
         token = _token(request)
         await confine(db, partner_id)
         found = await _look_up(db, token, partner_id, None)
-        if found.status is None:
+        if found.partner_status is None:
             raise NotFound
         if token.account_id is not None:
             raise InsufficientScope if token.partner_id == partner_id else NotFound
-        roles = _partner_roles(found)
+        roles = found.partner_roles
         return await _grant(request, db, _caller(request, token, operator=found.operator), found, roles, permission,
                             partner_id, None)  # fmt: skip
 
@@ -160,27 +180,23 @@ def in_account(permission: Permission) -> Any:
         token = _token(request)
         await confine(db, partner_id)
         found = await _look_up(db, token, partner_id, account_id)
-        if found.id is None or token.account_id not in (None, account_id):
+        if found.account_id is None or token.account_id not in (None, account_id):
             raise NotFound
-        roles = {found.role_1} if found.role_1 else set[Role]()
+        roles = {found.account_role} if found.account_role else set[Role]()
         if token.account_id is None:
-            roles |= _partner_roles(found)
+            roles |= found.partner_roles
         return await _grant(request, db, _caller(request, token, operator=found.operator), found, roles, permission,
                             partner_id, account_id)  # fmt: skip
 
     return _marked(guard, permission)
 
 
-def _partner_roles(found: Row[Any]) -> set[Role]:
-    return ({found.role} if found.role else set()) | ({Role.OPERATOR} if found.operator else set())
-
-
-async def _grant(request: Request, db: AsyncSession, caller: Caller, found: Row[Any], roles: set[Role],
+async def _grant(request: Request, db: AsyncSession, caller: Caller, found: Standing, roles: set[Role],
                  permission: Permission, partner_id: UUID, account_id: UUID | None) -> Access:  # fmt: skip
     """The last word, the same for partner and account."""
     if not roles:
         raise NotFound
-    if found.status == PartnerStatus.SUSPENDED and Role.OPERATOR not in roles:
+    if found.partner_status == PartnerStatus.SUSPENDED and Role.OPERATOR not in roles:
         raise PartnerSuspended
     awake = roles if found.partner_management_enabled else roles & {Role.OPERATOR, *ACCOUNT_ROLES}
     granted = allowing(awake, permission)

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -12,13 +13,14 @@ from typing import Annotated, Any, NoReturn
 import structlog
 import typer
 import uvicorn
+from asyncpg import PostgresError
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
 from app import contract, logs, migrate, operate, welcome
 from app import demo as demonstration
 from app.config import Settings
-from app.db import UnsafeRole, connect
+from app.db import UnsafeRole, connect, refuse_unsafe_role
 from app.localpg import LocalPgError
 from app.main import create_app, database, load_keys, transport_of
 from app.worker import Worker
@@ -39,14 +41,20 @@ def main() -> None:
         cli()
     except (operate.Refused, LocalPgError, UnsafeRole, OSError, ValueError) as error:
         _die(_one_line(error))
+    except PostgresError as error:  # at the connection's door: SQLAlchemy leaves those as they are
+        _die(f"the database says: {_one_line(error)}")
     except DBAPIError as error:
         _die(f"the database says: {_one_line(error.orig or error)}")
 
 
 def _one_line(error: BaseException) -> str:
     if isinstance(error, ValidationError):
-        return "; ".join(f"TENANTRY_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}".replace("TENANTRY_: ", "")
-                         for e in error.errors())  # fmt: skip
+        faults = [
+            ("_".join(map(str, e["loc"])).upper(), e["msg"].removeprefix("Value error, ")) for e in error.errors()
+        ]
+        return "; ".join(f"TENANTRY_{name}: {message}" if name else message for name, message in faults)
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(str(part) for part in (error.filename, error.strerror) if part)
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
@@ -77,8 +85,10 @@ def serve(
     logs.configure(settings)
     _refuse_taken_port(settings)
     # uvicorn raises a caught SIGTERM again when it is done: end by an exception then, so that the database stops too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with operate.held(settings):
+    signal.signal(signal.SIGTERM, _end)
+    with operate.held(settings), tempfile.TemporaryDirectory(prefix="tenantry-figures-") as figures:
+        if settings.workers > 1:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures  # where the server processes add up their figures
         _run(_prepare(settings))
         uvicorn.run(
             "app.main:serve", factory=True, host=settings.host, port=settings.port, workers=settings.workers,
@@ -88,12 +98,24 @@ def serve(
         )  # fmt: skip
 
 
+def _end(*_: object) -> None:
+    sys.exit(0)
+
+
 async def _prepare(settings: Settings) -> None:
+    """What would stop every server process, found out once and said in one line."""
     if settings.development:
         await operate.migrate_up(settings)
-        welcome.announce(settings, await welcome.ready_operator(settings))
     else:
         await operate.refuse_outdated(settings)
+    async with database(settings) as (url, role):
+        engine, _ = connect(url, role=role, pool_size=1)
+        try:
+            await refuse_unsafe_role(engine)
+        finally:
+            await engine.dispose()
+    if settings.development:
+        welcome.announce(settings, await welcome.ready_operator(settings))
 
 
 def _refuse_taken_port(settings: Settings) -> None:
@@ -112,12 +134,15 @@ def worker() -> None:
     """Send the outbox and number events, without serving. Run as many as you like."""
     settings = Settings()
     logs.configure(settings)
-    _run(_work(settings))
+    with operate.held(settings):
+        _run(operate.refuse_outdated(settings))
+        _run(_work(settings))
 
 
 async def _work(settings: Settings) -> None:
     async with database(settings) as (url, role):
         engine, sessions = connect(url, role=role, pool_size=3)
+        await refuse_unsafe_role(engine)
         transport = transport_of(settings)
         task = asyncio.create_task(Worker(sessions, load_keys(settings), settings, transport).run())
         loop = asyncio.get_running_loop()
@@ -173,7 +198,10 @@ def create_operator(
     """Create a user who runs this service: operators create partners. Asks for the password."""
     password = sys.stdin.readline().rstrip("\n") if password_stdin else typer.prompt(
         "Password", hide_input=True, confirmation_prompt=True)  # fmt: skip
-    _run(welcome.create_operator(Settings(), email=email, name=name, password=password))
+    settings = Settings()
+    with operate.held(settings):
+        _run(operate.migrate_up(settings) if settings.development else operate.refuse_outdated(settings))
+        _run(welcome.create_operator(settings, email=email, name=name, password=password))
     typer.echo("Created.")
 
 
@@ -183,8 +211,9 @@ def demo_command() -> None:
     settings = Settings()
     if not settings.development:
         raise operate.Refused("the demo is for development only")
-    _run(operate.migrate_up(settings))
-    typer.echo(_run(demonstration.fill(settings)))
+    with operate.held(settings):
+        _run(operate.migrate_up(settings))
+        typer.echo(_run(demonstration.fill(settings)))
 
 
 @cli.command("openapi")
@@ -207,6 +236,8 @@ def openapi_command(
 @cli.command()
 def backup(file: Annotated[Path, typer.Argument(help="File to write; it must not exist.")]) -> None:
     """Write the whole database into one file (pg_dump's custom format). Safe while the service runs."""
+    if file.exists():
+        raise operate.Refused(f"{file} exists already")
     typer.echo(f"{file}: {_run(operate.backup(Settings(), file)):,} bytes.")
 
 
@@ -216,6 +247,8 @@ def restore(file: Annotated[Path, typer.Argument(help="A file that `tenantry bac
 
     The embedded database that was there is kept under another name. A server's database must be empty.
     """
+    if not file.is_file():
+        raise operate.Refused(f"{file} is not a file")
     kept = _run(operate.restore(Settings(), file))
     typer.echo("Restored." + (f" What was there before is kept as database {kept}." if kept else ""))
 

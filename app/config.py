@@ -17,45 +17,59 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TENANTRY_", env_file=".env", frozen=True, extra="ignore")
 
     environment: Literal["development", "production"] = Field(
-        "development", description="`production` has no mailbox page and no ready-made operator, and needs SMTP_URL."
+        default="development",
+        description="`production` has no mailbox page and no ready-made operator, and needs SMTP_URL.",
     )
     database_url: SecretStr | None = Field(
-        None, description="postgresql://user:password@host/database; none: an embedded PostgreSQL under DATA_DIR."
+        default=None,
+        description="postgresql://user:password@host/database; none: an embedded PostgreSQL under DATA_DIR.",
     )
     owner_database_url: SecretStr | None = Field(
-        None, description="The login that owns the tables, for `tenantry migrate`; none: DATABASE_URL is the owner."
+        default=None,
+        description="The login that owns the tables, for `tenantry migrate`; none: DATABASE_URL is the owner.",
     )
-    pg_bin: Path | None = Field(None, description="Folder of the PostgreSQL programs that the embedded server uses.")
-    data_dir: Path = Field(Path(".data"), description="Embedded database, keys and the development mailbox.")
-    public_url: str = Field("", description="Address in links and tokens; none: made of HOST and PORT.")
+    pg_bin: Path | None = Field(
+        default=None, description="Folder of the PostgreSQL programs that the embedded server uses."
+    )
+    data_dir: Path = Field(default=Path(".data"), description="Embedded database, keys and the development mailbox.")
+    public_url: str = Field(default="", description="Address in links and tokens; none: made of HOST and PORT.")
     smtp_url: SecretStr | None = Field(
-        None, description="smtp://user:password@host:587 (STARTTLS when offered) or smtps://…; none: mailbox page."
+        default=None,
+        description="smtp://user:password@host:587 (STARTTLS when offered) or smtps://…; none: mailbox page.",
     )
-    mail_from: str = Field("Tenantry <tenantry@localhost>", description="Sender of all mails.")
+    mail_from: str = Field(default="Tenantry <tenantry@localhost>", description="Sender of all mails.")
     signing_keys: Names = Field(
-        (), description="Files with PEM keys (EC P-256), comma-separated: the first signs, all verify; none: made once."
+        default=(),
+        description="Files with PEM keys (EC P-256), comma-separated: the first signs, all verify; none: made once.",
     )
-    secret_key: SecretStr | None = Field(None, description="At least 32 characters; none: made once under DATA_DIR.")
+    secret_key: SecretStr | None = Field(
+        default=None, description="At least 32 characters; none: made once under DATA_DIR."
+    )
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=1, le=65535)
-    workers: int = Field(1, ge=1, le=64, description="Server processes.")
-    embedded_worker: bool = Field(True, description="Run the outbox worker inside `serve`.")
+    port: int = Field(default=8000, ge=1, le=65535)
+    workers: int = Field(default=1, ge=1, le=64, description="Server processes.")
+    embedded_worker: bool = Field(default=True, description="Run the outbox worker inside `serve`.")
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    cors_origins: Names = Field((), description="Browser origins that may call the API, comma-separated.")
-    trusted_proxies: str = Field("127.0.0.1", description="Whose X-Forwarded-For is believed, comma-separated.")
+    cors_origins: Names = Field(default=(), description="Browser origins that may call the API, comma-separated.")
+    trusted_proxies: str = Field(default="127.0.0.1", description="Whose X-Forwarded-For is believed, comma-separated.")
 
-    body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body.")
-    body_seconds: float = Field(20, gt=0, description="Longest time that a request body may take to arrive.")
-    pool_size: int = Field(10, ge=1, description="Database connections per process.")
-    pool_timeout_seconds: float = Field(5, gt=0, description="Longest wait for one; then the answer is 503.")
-    access_token_minutes: int = Field(15, ge=1, le=60)
-    session_days: int = Field(30, ge=1, le=365)
-    invitation_days: int = Field(7, ge=1, le=90)
-    password_reset_minutes: int = Field(60, ge=5, le=1440)
-    password_min_length: int = Field(12, ge=8, le=64)
-    password_min_length_with_totp: int = Field(8, ge=8, le=64)
-    login_free_failures: int = Field(10, ge=3, description="Failed log-ins before each further one must wait longer.")
+    body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body.")
+    body_seconds: float = Field(default=20, gt=0, description="Longest time that a request body may take to arrive.")
+    pool_size: int = Field(default=10, ge=1, description="Database connections per process.")
+    pool_timeout_seconds: float = Field(default=5, gt=0, description="Longest wait for one; then the answer is 503.")
+    access_token_minutes: int = Field(default=15, ge=1, le=60)
+    session_days: int = Field(default=30, ge=1, le=365)
+    invitation_days: int = Field(default=7, ge=1, le=90)
+    password_reset_minutes: int = Field(default=60, ge=5, le=1440)
+    password_min_length: int = Field(default=12, ge=8, le=64)
+    password_min_length_with_totp: int = Field(default=8, ge=8, le=64)
+    password_resets_free: int = Field(
+        default=3, ge=1, description="Reset mails to one address (ten times as many from one network) before a wait."
+    )
+    login_free_failures: int = Field(
+        default=10, ge=3, description="Failed log-ins before each further one must wait longer."
+    )
 
     @field_validator("signing_keys", "cors_origins", mode="before")
     @classmethod

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from app.problems import KINDS, Problem, ProblemDetails
 
@@ -185,12 +185,14 @@ def _error(kinds: list[type[Problem]]) -> Document:
 
 
 def _success_headers(operation: Document, method: str, *, idempotent: bool) -> list[str]:
-    content = next((r.get("content", {}) for s, r in operation["responses"].items() if s[0] == "2"), {})
-    reference = content.get("application/json", {}).get("schema", {}).get("$ref", "")
+    responses: dict[str, Document] = operation["responses"]
+    success: Document = next((r for s, r in responses.items() if s[0] == "2"), {})
+    content: Document = success.get("content", {})
+    reference: str = content.get("application/json", {}).get("schema", {}).get("$ref", "")
     if reference.endswith("Page"):
         return ["Link"]
     tagged = bool(content) and (method in ("get", "patch") or idempotent)
-    return (["ETag"] if tagged else []) + (["Location"] if idempotent and "201" in operation["responses"] else [])
+    return (["ETag"] if tagged else []) + (["Location"] if idempotent and "201" in responses else [])
 
 
 # --- shared responses ---
@@ -243,17 +245,19 @@ def _refs(headers: list[str]) -> Document:
 
 def _walk(node: Any, visit: Callable[[Document], None]) -> None:
     if isinstance(node, dict):
-        visit(node)
-        for inner in list(node.values()):
+        found = cast("Document", node)
+        visit(found)
+        for inner in list(found.values()):
             _walk(inner, visit)
     elif isinstance(node, list):
-        for inner in node:
+        for inner in cast("list[Any]", node):
             _walk(inner, visit)
 
 
 def _tidy(node: Document) -> None:
     """One schema as generators like it best."""
-    for inner in (node.get("properties") or {}).values():
+    properties: dict[str, Document] = node.get("properties") or {}
+    for inner in properties.values():
         inner.pop("title", None)
     if node.get("in") in ("query", "path", "header") and "schema" in node:
         _parameter(node["schema"])
@@ -276,7 +280,7 @@ def _fold_null(node: Document) -> None:
     kinds = node.get("anyOf")
     if not isinstance(kinds, list) or {"type": "null"} not in kinds:
         return
-    rest = [k for k in kinds if k != {"type": "null"}]
+    rest: list[Document] = [k for k in cast("list[Document]", kinds) if k != {"type": "null"}]
     if len(rest) == 1 and isinstance(rest[0].get("type"), str):
         del node["anyOf"]
         for key, value in rest[0].items():

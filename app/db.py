@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Final, cast
 
 from fastapi import Depends, Request
-from sqlalchemy import text
+from sqlalchemy import ExceptionContext, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
@@ -39,7 +39,16 @@ def connect(
         hide_parameters=True,  # errors are logged; values are not
         connect_args={"timeout": 5, "server_settings": limits | ({"role": role} if role else {})},
     )
+    event.listen(engine.sync_engine, "handle_error", _hide_values)
     return engine, async_sessionmaker(engine, expire_on_commit=False)
+
+
+def _hide_values(context: ExceptionContext) -> None:
+    """PostgreSQL's DETAIL quotes whole rows ("Failing row contains …"): no log of ours may."""
+    error = context.original_exception
+    error.args = tuple(str(a).partition("\nDETAIL:")[0] for a in error.args)
+    if getattr(error.__cause__, "detail", None):
+        vars(error.__cause__)["detail"] = None
 
 
 async def refuse_unsafe_role(engine: AsyncEngine) -> None:

@@ -28,6 +28,7 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 MAX_TARGET = 8_192
 MAX_HEADERS = 32_768
+METHODS = {"GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"}
 UNLOGGED = ("/health/", "/metrics")
 
 SECURITY_HEADERS = [
@@ -147,7 +148,8 @@ class Exchange:
         seconds = time.perf_counter() - self.started
         endpoint: Any = self.scope.get("endpoint")
         operation = getattr(endpoint, "__name__", "none")
-        REQUESTS.labels(operation, self.scope["method"], str(self.status)).inc()
+        method = self.scope["method"] if self.scope["method"] in METHODS else "other"
+        REQUESTS.labels(operation, method, str(self.status)).inc()
         LATENCY.labels(operation).observe(seconds)
         if not self.scope["path"].startswith(UNLOGGED):
             log.info("request", method=self.scope["method"], path=self.scope["path"], status=self.status,

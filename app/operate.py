@@ -10,12 +10,13 @@ from pathlib import Path
 
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app import migrate
 from app.config import Settings
-from app.db import APP_ROLE
+from app.db import APP_ROLE, sqlstate
 from app.localpg import LocalPg, find_bin_dir
 from app.main import embedded
 
@@ -48,6 +49,7 @@ async def migrate_up(settings: Settings) -> None:
         await migrate.upgrade(url)
         if settings.database_url is None:  # its socket is ours alone, so the role may log in without a password
             async with _connection(url) as connection:
+                await connection.execute(text(f"SELECT pg_advisory_xact_lock({migrate.LOCK})"))  # not two at once
                 await connection.execute(text(f"ALTER ROLE {APP_ROLE} LOGIN"))
 
 
@@ -100,7 +102,7 @@ async def restore(settings: Settings, source: Path) -> str | None:
     """
     async with owner_url(settings) as url:
         if settings.database_url is None:
-            return await _swap_in(settings, url, source)
+            return await _swap_in(settings, source)
         async with _connection(url) as connection:
             tables = await connection.scalar(text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"))
         if tables:
@@ -109,27 +111,29 @@ async def restore(settings: Settings, source: Path) -> str | None:
         return None
 
 
-async def _swap_in(settings: Settings, url: str, source: Path) -> str:
+async def _swap_in(settings: Settings, source: Path) -> str:
     """Load beside the present database, then change the names: nothing is lost if anything fails."""
-    kept = f"{DATABASE}_{datetime.now(UTC):%Y%m%d_%H%M%S}"
+    kept, fresh = f"{DATABASE}_{datetime.now(UTC):%Y%m%d_%H%M%S}", f"{DATABASE}_restored"
     server = embedded(settings)
-    await _ensure_database(server, "tenantry_restored")
-    try:
-        await _load(settings, server.url("tenantry_restored"), source)
-        async with _connection(server.url("postgres"), autocommit=True) as connection:
-            others = await connection.scalar(
-                text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name"), {"name": DATABASE}
-            )
-            if others:
-                raise Refused("the database is in use: stop the server first")
-            await connection.execute(text(f"ALTER DATABASE {DATABASE} RENAME TO {kept}"))
-            await connection.execute(text(f"ALTER DATABASE tenantry_restored RENAME TO {DATABASE}"))
-    except BaseException:
-        async with _connection(server.url("postgres"), autocommit=True) as connection:
-            await connection.execute(text("DROP DATABASE IF EXISTS tenantry_restored WITH (FORCE)"))
-        raise
-    del url
+    async with _connection(server.url("postgres"), autocommit=True) as connection:
+        await _refuse_in_use(connection)
+        await connection.execute(text(f"DROP DATABASE IF EXISTS {fresh} WITH (FORCE)"))  # of one that was killed
+        await connection.execute(text(f"CREATE DATABASE {fresh}"))
+        try:
+            await _load(settings, server.url(fresh), source)
+            async with _connection(server.url("postgres")) as both:  # one transaction: never without a database
+                await both.execute(text(f"ALTER DATABASE {DATABASE} RENAME TO {kept}"))
+                await both.execute(text(f"ALTER DATABASE {fresh} RENAME TO {DATABASE}"))
+        except BaseException:
+            await connection.execute(text(f"DROP DATABASE IF EXISTS {fresh} WITH (FORCE)"))
+            raise
     return kept
+
+
+async def _refuse_in_use(connection: AsyncConnection) -> None:
+    used = text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name")
+    if await connection.scalar(used, {"name": DATABASE}):
+        raise Refused("the database is in use: stop the server first")
 
 
 async def _load(settings: Settings, url: str, source: Path) -> None:
@@ -145,9 +149,9 @@ async def _load(settings: Settings, url: str, source: Path) -> None:
 def _run(settings: Settings, url: str, program: str, *arguments: str) -> None:
     """One of PostgreSQL's programs; the password goes through the environment, not the command line."""
     parts = make_url(url)
-    host = parts.host or str(parts.query.get("host", ""))
-    known = {"PGHOST": host, "PGPORT": str(parts.port or ""), "PGUSER": parts.username, "PGPASSWORD": parts.password,
-             "PGDATABASE": parts.database}  # fmt: skip
+    host, port = parts.host or parts.query.get("host"), parts.port or parts.query.get("port")
+    known = {"PGHOST": host, "PGPORT": port, "PGUSER": parts.username, "PGPASSWORD": parts.password,
+             "PGDATABASE": parts.database, "PGSSLMODE": parts.query.get("ssl")}  # fmt: skip
     environment = os.environ | {k: str(v) for k, v in known.items() if v}
     done = subprocess.run(  # noqa: S603 - a program of PostgreSQL's own, without a shell
         [find_bin_dir(settings.pg_bin) / program, *arguments],
@@ -162,8 +166,13 @@ def _run(settings: Settings, url: str, program: str, *arguments: str) -> None:
 
 async def _ensure_database(server: LocalPg, name: str) -> None:
     async with _connection(server.url("postgres"), autocommit=True) as connection:
-        if not await connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}):
+        if await connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}):
+            return
+        try:
             await connection.execute(text(f"CREATE DATABASE {name}"))
+        except DBAPIError as error:
+            if sqlstate(error) not in ("42P04", "23505"):  # another process was first
+                raise
 
 
 @asynccontextmanager

@@ -53,10 +53,10 @@ def compose(template: str, language: str, values: dict[str, Any], *, sender: str
     message["Subject"] = " ".join(subject.removeprefix("Subject:").split())
     message["Date"] = format_datetime(at)
     message["Message-ID"] = f"<{message_id}@{parseaddr(sender)[1].rpartition('@')[2]}>"
-    message["Content-Language"] = language
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers, please
     message.set_content(body.lstrip("\n"))
     message.add_alternative(_templates.get_template(f"mail/{template}.{language}.html").render(values), subtype="html")
+    message["Content-Language"] = language  # last: making alternatives moves content headers into the first one
     return message
 
 
@@ -148,13 +148,14 @@ class Mailbox:
         files = sorted(self.folder.glob("*.eml"), key=lambda f: (f.stat().st_mtime_ns, f.name), reverse=True)[:200]
         return [
             Kept(f.stem, str(m["To"]), str(m["Subject"]), str(m["Date"]), f.stat().st_size)
-            for f in files
-            if (m := self.read(f.stem)) is not None
+            for f, m in ((f, _parsed(f)) for f in files)
         ]
 
     def read(self, mail_id: str) -> EmailMessage | None:
-        path = self.folder / f"{mail_id}.eml"
-        if path.parent != self.folder or not path.is_file():
-            return None
-        message = message_from_bytes(path.read_bytes(), policy=policy.default)
-        return message if isinstance(message, EmailMessage) else None
+        """The mail of this id, if there is one. The id comes from a request: no path is made of it."""
+        found = next((f for f in self.folder.glob("*.eml") if f.stem == mail_id), None)
+        return _parsed(found) if found else None
+
+
+def _parsed(file: Path) -> EmailMessage:
+    return message_from_bytes(file.read_bytes(), policy=policy.default)

@@ -2,12 +2,11 @@
 
 import asyncio
 import hashlib
-import json
 import random
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Generic, Protocol, TypeVar, cast
+from typing import Annotated, Any, Generic, Protocol, TypeVar, cast
 from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request, Response
@@ -25,12 +24,11 @@ from app.problems import (
     Invalid,
     KeyInUse,
     KeyReused,
-    Malformed,
     PreconditionRequired,
     Text,
-    UnsupportedMediaType,
     VersionMismatch,
 )
+from app.strict import StrictRequest
 from app.tenancy import confine
 
 T = TypeVar("T")
@@ -47,86 +45,6 @@ V = TypeVar("V", bound=Tagged)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-# --- strict JSON ---
-
-MAX_DEPTH: Final = 32
-JSON_TYPES = {"application/json", "application/merge-patch+json"}
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("duplicate key")
-    return found
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(constant)
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError("too large")
-    return value
-
-
-def _strings(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
-    """Every string in a JSON value, with its pointer."""
-    if depth > MAX_DEPTH:
-        raise Malformed
-    match value:
-        case str():
-            yield path, value
-        case dict():
-            for key, inner in cast("dict[str, Any]", value).items():
-                yield path, key
-                yield from _strings(inner, f"{path}/{key[:60]}", depth + 1)
-        case list():
-            for n, inner in enumerate(cast("list[Any]", value)):
-                yield from _strings(inner, f"{path}/{n}", depth + 1)
-        case _:
-            return
-
-
-def strict_json(body: bytes) -> Any:
-    """Parse a body as RFC 8259 means it, or refuse.
-
-    Raises:
-        Malformed: not UTF-8 JSON, duplicate keys, NaN or infinity, deeper than 32, an unpaired surrogate.
-        Invalid: a string holds a NUL character, which no text of ours can.
-    """
-    try:
-        value = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
-        nul: list[str] = []
-        for pointer, text in _strings(value, "", 0):
-            text.encode()  # fails on an unpaired surrogate
-            if "\0" in text:
-                nul.append(pointer)
-    except (ValueError, RecursionError):
-        raise Malformed from None
-    if nul:
-        raise Invalid(errors=[Fault(p, "unprintable", Text("Holds a NUL character.", "Enthält ein NUL-Zeichen."))
-                              for p in nul[:10]])  # fmt: skip
-    return value
-
-
-class StrictRequest(Request):
-    """A request whose JSON was checked before anything else looks at it."""
-
-    async def check(self, *, expects_body: bool) -> None:
-        if not expects_body:
-            return
-        body = await self.body()
-        if not body:
-            return
-        kind, _, parameters = self.headers.get("content-type", "").partition(";")
-        charset = parameters.lower().replace(" ", "").replace('"', "")
-        if kind.strip().lower() not in JSON_TYPES or charset not in ("", "charset=utf-8"):
-            raise UnsupportedMediaType
-        self._json = strict_json(body)
-
-
 # --- the route class ---
 
 RETRIES = 5
@@ -139,14 +57,14 @@ class Route(APIRoute):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.idempotent and "POST" in self.methods:
+        if self.idempotent and "POST" in (self.methods or ()):
             self.openapi_extra = {**(self.openapi_extra or {}), "x-idempotent": True}
 
     def get_route_handler(self) -> Handler:
         inner = super().get_route_handler()
         expects_body = self.body_field is not None
         tag_content = (
-            "GET" in self.methods and isinstance(self.response_model, type) and not is_page(self.response_model)
+            "GET" in (self.methods or ()) and isinstance(self.response_model, type) and not is_page(self.response_model)
         )
 
         async def once(request: Request) -> Response:
@@ -221,7 +139,7 @@ class Paging:
             cursor = _cursors(self.request).dumps(position(items[-1]))
             url = self.request.url.include_query_params(cursor=cursor)
             response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-        return Page(items=items, next_cursor=cast("str | None", cursor), total=total)
+        return Page(items=items, next_cursor=cursor, total=total)
 
 
 def _cursors(request: Request) -> URLSafeSerializer:
@@ -303,6 +221,9 @@ def _tags(header: str) -> Iterable[str]:
     return (tag.strip() for tag in header.split(","))
 
 
+FRESHENED = ("ETag", "Cache-Control", "Content-Security-Policy", "Vary")  # a 304 renews them in the client's cache
+
+
 def conditional(request: Request, response: Response, tag_content: bool) -> Response:
     """304 when the client has it already. What has no version of its own is tagged by its content, weakly."""
     if response.status_code != 200:
@@ -315,7 +236,8 @@ def conditional(request: Request, response: Response, tag_content: bool) -> Resp
     if tag is None or given is None:
         return response
     if given.strip() == "*" or tag.removeprefix("W/") in (t.removeprefix("W/") for t in _tags(given)):
-        return Response(status_code=304, headers={"ETag": tag})
+        kept = {name: response.headers[name] for name in FRESHENED if name in response.headers}
+        return Response(status_code=304, headers=kept)
     return response
 
 

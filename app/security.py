@@ -4,19 +4,20 @@ import asyncio
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import unicodedata
-from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
+from base64 import b32encode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
-import pyotp
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -29,7 +30,8 @@ from cryptography.hazmat.primitives.serialization import (
 from jose import jwk, jwt
 from jose.backends.base import Key
 from jose.exceptions import JOSEError
-from passlib.hash import argon2
+from passlib.hash import argon2  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType] - made lazily
+from pyotp.hotp import HOTP
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from app.problems import Fault, Text, Unauthenticated
@@ -37,6 +39,7 @@ from app.problems import Fault, Text, Unauthenticated
 ALGORITHM = "ES256"
 HEADER_FIELDS = {"alg", "kid", "typ"}
 MAX_TOKEN_LENGTH = 4096
+COMPACT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)  # jose's decoder skips any other character
 CHECKS = {f"require_{claim}": True for claim in ("aud", "exp", "iat", "iss", "jti", "sub")} | {"leeway": 0}
 
 
@@ -50,7 +53,7 @@ class Keys:
     signing: Mapping[str, Key]
     public: Mapping[str, Key]
     jwks: list[dict[str, str]]
-    secret: bytes
+    secret: bytes = field(repr=False)
 
     def derived(self, purpose: str) -> bytes:
         """A key of 256 bits for one purpose only."""
@@ -138,7 +141,7 @@ class Tokens:
         Raises:
             Unauthenticated: for any other string.
         """
-        if len(token) > MAX_TOKEN_LENGTH:
+        if len(token) > MAX_TOKEN_LENGTH or not COMPACT.fullmatch(token):
             raise Unauthenticated
         claims = self._verified(token)
         if claims["exp"] <= datetime.now(UTC).timestamp():  # the signature was checked before; time goes on
@@ -152,7 +155,10 @@ class Tokens:
                 raise Unauthenticated
             key = self.keys.public[header["kid"]]
             claims = jwt.decode(token, key, [ALGORITHM], CHECKS, audience=self.issuer, issuer=self.issuer)
-            UUID(claims["sub"]), UUID(claims["sid"])
+            if type(claims["exp"]) is not int or type(claims["iat"]) is not int:  # jose takes "1" for 1
+                raise Unauthenticated
+            _ = UUID(claims["sub"]), UUID(claims["sid"])
+            _ = [UUID(claims[c]) for c in ("partner_id", "account_id") if c in claims]
         except (JOSEError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
             raise Unauthenticated from None
         return claims
@@ -203,7 +209,17 @@ def random_token(prefix: str) -> str:
 
 # --- passwords ---
 
-_hasher = argon2.using(type="ID", memory_cost=19_456, time_cost=2, parallelism=1)
+
+class PasswordHash(Protocol):
+    """What we use of passlib's hashers."""
+
+    def hash(self, secret: str) -> str: ...
+
+    def verify(self, secret: str, hash: str) -> bool: ...
+
+
+MEMORY_KIB, PASSES = 19_456, 2  # argon2id as OWASP recommends it
+_hasher = cast("PasswordHash", argon2.using(type="ID", memory_cost=MEMORY_KIB, time_cost=PASSES, parallelism=1))
 _hashing = ThreadPoolExecutor(os.cpu_count() or 1, "argon2")  # bounds memory and leaves the event loop free
 _common = frozenset(FREQUENCY_LISTS["passwords"])
 MAX_PASSWORD_LENGTH = 256
@@ -225,8 +241,11 @@ def password_fault(password: str, *, min_length: int, context: Iterable[str]) ->
                                                             f"Höchstens {MAX_PASSWORD_LENGTH} Zeichen."))  # fmt: skip
     folded = plain.casefold()
     stem = folded.strip("0123456789!?.,-_ ")
+    rest = folded
+    for word in sorted((w for w in context if len(w) > 3), key=len, reverse=True):
+        rest = rest.replace(word, "")
     too_plain = len(set(folded)) < 5 or folded in _common or stem in _common
-    if too_plain or any(word in folded and len(folded) - len(word) < 6 for word in context if len(word) > 3):
+    if too_plain or (rest != folded and len(rest) < 6):
         return Fault("/password", "password_too_common", Text(
             "Too easy to guess: it is a common password, or little more than your name or address.",
             "Zu leicht zu erraten: ein häufiges Passwort, oder kaum mehr als Ihr Name oder Ihre Adresse."))  # fmt: skip
@@ -239,7 +258,9 @@ async def hash_password(password: str) -> str:
 
 @lru_cache(1)
 def _nobodys_hash() -> str:
-    return _hasher.hash(secrets.token_urlsafe())
+    """A hash of no password. Put together, not computed: the first unknown address takes no longer than the next."""
+    salt, output = (b64encode(os.urandom(n)).decode().rstrip("=") for n in (16, 32))
+    return f"$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p=1${salt}${output}"
 
 
 async def verify_password(password: str, stored: str | None) -> bool:
@@ -256,18 +277,19 @@ STEP_SECONDS = 30
 
 
 def new_totp_secret() -> str:
-    return pyotp.random_base32()
+    return b32encode(secrets.token_bytes(20)).decode()
 
 
 def totp_uri(secret: str, *, email: str, issuer: str) -> str:
-    return pyotp.TOTP(secret).provisioning_uri(email, issuer_name=issuer)
+    label, query = quote(f"{issuer}:{email}"), urlencode({"secret": secret, "issuer": issuer})
+    return f"otpauth://totp/{label}?{query}"
 
 
 def totp_step(secret: str, code: str, now: datetime) -> int | None:
     """The time step that `code` belongs to (one step of clock drift either way); None when it is wrong."""
     step = int(now.timestamp()) // STEP_SECONDS
     right = [s for s in (step - 1, step, step + 1)
-             if hmac.compare_digest(pyotp.HOTP(secret).at(s), code.encode("ascii", "replace").decode())]  # fmt: skip
+             if hmac.compare_digest(HOTP(secret).at(s), code.encode("ascii", "replace").decode())]  # fmt: skip
     return right[-1] if right else None
 
 

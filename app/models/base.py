@@ -33,7 +33,7 @@ def new_id() -> UUID:
 
 def word(kind: type[StrEnum]) -> Enum:
     """A column of one of a few words, as text: a new word needs no ALTER TYPE (its CHECK constraint says which)."""
-    return Enum(kind, native_enum=False, length=20, values_callable=lambda kinds: [k.value for k in kinds])
+    return Enum(kind, native_enum=False, length=20, values_callable=lambda _: [k.value for k in kind])
 
 
 class Base(MappedAsDataclass, DeclarativeBase, kw_only=True, repr=False, eq=False):

@@ -137,7 +137,7 @@ export function giveUp(error, retry) {
   const failure = asFailure(error);
   byId("status").dataset.code = failure.code;
   failure.explain(byId("status"), byId("status-detail"));
-  byId("retry").hidden = [404, 410].includes(failure.status);
+  byId("retry").hidden = [404, 410].includes(failure.status) || failure.code === "already_member";
   byId("retry").onclick = retry;
   show("result");
 }

@@ -72,11 +72,13 @@ async def get_totp(caller: Self, db: Db) -> dict[str, Any]:
     }
 
 
-@router.post("/totp", response_model=TotpSetup, openapi_extra=raises(SecondFactorConflict))
-async def start_totp(caller: Self, db: Db, request: Request) -> dict[str, str]:
+@router.post("/totp", response_model=TotpSetup, openapi_extra=raises(SecondFactorConflict, TooManyAttempts))
+async def start_totp(body: PasswordProof, caller: Self, begin: UnitsOfWork, request: Request) -> dict[str, str]:
     """Begin to switch the second factor on: a secret for the authenticator app. Confirm a code of it next."""
-    user = await users.get(db, caller.user_id)
-    secret = totp.start(request.app.state.keys, user)
+    await _proven(request, begin, caller, body.password, "/password")
+    async with unit_of_work(begin) as db:
+        user = await users.get(db, caller.user_id)
+        secret = totp.start(request.app.state.keys, user)
     return {"secret": secret, "uri": security.totp_uri(secret, email=user.email, issuer="Tenantry")}
 
 
@@ -89,8 +91,9 @@ async def confirm_totp(body: Code, caller: Self, db: Db, request: Request) -> di
 
 @router.post("/totp/disable", status_code=204, openapi_extra=raises(SecondFactorConflict, TooManyAttempts))
 async def disable_totp(body: PasswordProof, caller: Self, begin: UnitsOfWork, request: Request) -> None:
-    """Switch the second factor off."""
+    """Switch the second factor off. The password must be long enough to stand alone: change it first, if it is not."""
     await _proven(request, begin, caller, body.password, "/password")
+    passwords.check(body.password, min_length=request.app.state.settings.password_min_length, context=[])
     async with unit_of_work(begin) as db:
         await confine(db, PLATFORM)
         await totp.disable(db, caller, await users.get(db, caller.user_id))

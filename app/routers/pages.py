@@ -2,7 +2,7 @@
 
 import hashlib
 import inspect
-import mimetypes
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,15 +37,18 @@ MAIL_POLICY = (
     "sandbox allow-popups allow-popups-to-escape-sandbox"
 )
 
+# Said here, not asked of the machine's own list of types: with `nosniff`, a wrong one stops a script.
+MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
 _pages = Environment(loader=PackageLoader("app", "pages"), autoescape=True, undefined=StrictUndefined)
 
 
 @cache
 def _files() -> dict[str, tuple[bytes, str, str]]:
     """What is served as it is: read once, by name, so that no path is ever made of a request."""
-    wanted = [f for f in FOLDER.iterdir() if f.suffix in (".js", ".css", ".svg")]
+    wanted = [f for f in FOLDER.iterdir() if f.suffix in MEDIA_TYPES]
     wanted += [SWAGGER / "swagger-ui-bundle.js", SWAGGER / "swagger-ui.css"]
-    read = [(f.name, f.read_bytes(), mimetypes.guess_type(f.name)[0] or "text/plain") for f in wanted]
+    read = [(f.name, f.read_bytes(), MEDIA_TYPES[f.suffix]) for f in wanted]
     return {name: (body, kind, f'"{hashlib.blake2b(body, digest_size=9).hexdigest()}"') for name, body, kind in read}
 
 
@@ -53,29 +56,29 @@ def _page(html: str, policy: str = CONTENT_POLICY) -> HTMLResponse:
     return HTMLResponse(html, headers={"Content-Security-Policy": policy, "Cache-Control": "no-cache"})
 
 
-def _rendered(template: str, **values: Any) -> HTMLResponse:
-    return _page(_pages.get_template(template).render(values))
+def _rendered(template: str, policy: str = CONTENT_POLICY, **values: Any) -> HTMLResponse:
+    return _page(_pages.get_template(template).render(values), policy)
 
 
 @router.get("/")
 async def get_index(request: Request) -> Response:
-    development = request.app.state.settings.development
-    return _rendered("index.html", development=development, version=request.app.version)
+    mailbox = request.app.state.mailbox is not None
+    return _rendered("index.html", mailbox=mailbox, version=request.app.version)
 
 
 @router.get("/register")
-async def get_register_page() -> Response:
-    return _page((FOLDER / "register.html").read_text())
+async def get_register_page(request: Request) -> Response:
+    return _rendered("register.html", min_length=request.app.state.settings.password_min_length)
 
 
 @router.get("/reset-password")
-async def get_reset_password_page() -> Response:
-    return _page((FOLDER / "reset-password.html").read_text())
+async def get_reset_password_page(request: Request) -> Response:
+    return _rendered("reset-password.html", min_length=request.app.state.settings.password_min_length)
 
 
 @router.get("/docs")
 async def get_docs_page() -> Response:
-    return _page((FOLDER / "docs.html").read_text(), DOCS_POLICY)
+    return _rendered("docs.html", DOCS_POLICY)
 
 
 @router.get("/openapi.json")
@@ -95,8 +98,22 @@ async def get_page_file(name: str) -> Response:
 
 
 def _about(kind: type[Problem]) -> dict[str, Any]:
-    return {"code": kind.code, "status": kind.status, "title_en": kind.title.en, "title_de": kind.title.de,
-            "meaning": f"{kind.title.en}.", "remedy": kind.detail.en}  # fmt: skip
+    return {"code": kind.code, "status": kind.status, "title": kind.title, "remedy": kind.detail}
+
+
+def _operations(contract: dict[str, Any]) -> Iterator[tuple[dict[str, Any], set[str]]]:
+    """Every operation of the contract, with the codes of the problems that it can answer with."""
+    shared: dict[str, dict[str, Any]] = {
+        f"#/components/responses/{name}": response for name, response in contract["components"]["responses"].items()
+    }
+    for path, item in contract["paths"].items():
+        for method, found in item.items():
+            codes: set[str] = set()
+            failures: list[dict[str, Any]] = [r for s, r in found["responses"].items() if s[0] in "45"]
+            for failure in failures:
+                (said,) = shared.get(failure.get("$ref", ""), failure)["content"].values()
+                codes |= set(said["examples"]) if "examples" in said else {said["example"]["code"]}
+            yield {"id": found["operationId"], "tag": found["tags"][0], "method": method.upper(), "path": path}, codes
 
 
 @router.get("/problems")
@@ -106,11 +123,13 @@ async def list_problems_page() -> Response:
 
 
 @router.get("/problems/{code}")
-async def get_problem_page(code: str) -> Response:
+async def get_problem_page(request: Request, code: str) -> Response:
     kind = KINDS.get(code)
     if kind is None:
         raise NotFound
-    return _rendered("problem.html", **_about(kind))
+    operations = list(_operations(request.app.openapi()))
+    by = [operation for operation, codes in operations if code in codes]
+    return _rendered("problem.html", **_about(kind), operations=by, everywhere=len(by) == len(operations))
 
 
 # --- the development mailbox ---

@@ -6,7 +6,7 @@ from app import security
 from app.access import Public
 from app.db import Db, UnitsOfWork, unit_of_work
 from app.models import PLATFORM
-from app.problems import NotFound, ResetExpired, ResetUsed, raises
+from app.problems import NotFound, ResetExpired, ResetUsed, TooManyAttempts, raises
 from app.rest import Route
 from app.schemas.password import PasswordResetConfirm, PasswordResetCreate
 from app.services import passwords
@@ -15,11 +15,15 @@ from app.tenancy import confine
 router = APIRouter(prefix="/v1/password-resets", tags=["sessions"], route_class=Route, dependencies=[Public])
 
 
-@router.post("", status_code=202)
-async def create_password_reset(body: PasswordResetCreate, db: Db) -> Response:
+@router.post("", status_code=202, openapi_extra=raises(TooManyAttempts))
+async def create_password_reset(body: PasswordResetCreate, db: Db, request: Request) -> Response:
     """Have a link mailed that sets a new password. The answer is the same whether the address has a user or not."""
     await confine(db, PLATFORM)
-    passwords.ask_reset(db, body.email)
+    state, address = request.app.state, request.client.host if request.client else None
+    await passwords.ask_reset(
+        db, state.keys.derived("throttles"), email=body.email, address=address,
+        free=state.settings.password_resets_free,
+    )  # fmt: skip
     return Response(status_code=202)
 
 

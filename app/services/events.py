@@ -2,11 +2,11 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import orjson
@@ -74,9 +74,9 @@ def plain(value: Any) -> Any:
         case None | bool() | int():
             return value
         case Mapping():
-            return {str(k): plain(v) for k, v in value.items()}
+            return {k: plain(v) for k, v in cast("Change", value).items()}
         case list() | tuple() | set() | frozenset():
-            return [plain(v) for v in value]
+            return [plain(v) for v in cast("Iterable[Any]", value)]
         case Enum():
             return value.value
         case datetime():

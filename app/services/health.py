@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from sqlalchemy import column, func, select, table
+from sqlalchemy import String, column, func, select, table
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import WorkerBeat, utc_now
@@ -12,10 +12,10 @@ WORKER_SILENCE = timedelta(seconds=60)
 
 async def checks(db: AsyncSession, *, head: str) -> dict[str, bool]:
     """Database, migrations (the newest is `head`), worker: true where all is well."""
-    versions = (await db.execute(select(column("version_num")).select_from(table("alembic_version")))).scalars().all()
+    versions = await db.scalars(select(column("version_num", String)).select_from(table("alembic_version")))
     seen = await db.scalar(select(func.max(WorkerBeat.seen_at)))
     alive = seen is not None and utc_now() - seen < WORKER_SILENCE
-    return {"database": True, "migrations": list(versions) == [head], "worker": alive}
+    return {"database": True, "migrations": versions.all() == [head], "worker": alive}
 
 
 async def outbox(db: AsyncSession) -> tuple[int, float]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -88,7 +89,7 @@ async def fetch(db: AsyncSession, statement: Select[Any], table: Table, query: Q
 
 def _last(column: Column, after: list[Any]) -> list[Any]:
     value, row_id = after
-    return [moment(value) if column.parse is moment else value, row_id]
+    return [moment(value) if column.parse is moment else value, UUID(row_id)]
 
 
 def _sort(table: Table, sort: str | None) -> tuple[str, bool]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import Select, func, select
@@ -72,7 +72,7 @@ def _views(access: Access) -> Select[Any]:
         User.name_search,
         User.version,
     ).join(User, User.id == model.user_id)
-    return _of_owner(found, access)
+    return _of_owner(cast("Select[Any]", found), access)
 
 
 async def listed(db: AsyncSession, access: Access, query: lists.Query, *, limit: int, after: list[Any] | None,

@@ -3,13 +3,14 @@
 from datetime import timedelta
 from uuid import UUID
 
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import security
 from app.models import PLATFORM, PasswordReset, User, utc_now
 from app.policy import Caller
-from app.problems import Invalid, NotFound, ResetExpired, ResetUsed, WrongCredentials
-from app.services import events, mail, sessions, users
+from app.problems import Invalid, NotFound, ResetExpired, ResetUsed, TooManyAttempts, WrongCredentials
+from app.services import events, mail, sessions, throttles, users
 
 PREFIX = "tnp"
 
@@ -36,16 +37,26 @@ async def change(db: AsyncSession, caller: Caller, user: User, *, old_hash: str,
     """
     if user.password_hash != old_hash:
         raise WrongCredentials
-    user.password_hash = new_hash
+    await _set(db, user, new_hash)
     await sessions.end_all(db, user.id, "password_changed", but=caller.session_id)
     events.record_own(db, caller, "user.password_changed", user)
     mail.enqueue(db, PLATFORM, "password_changed", subject_id=user.id)
 
 
-def ask_reset(db: AsyncSession, email: str) -> None:
+async def ask_reset(db: AsyncSession, secret: bytes, *, email: str, address: str | None, free: int) -> None:
     """Have a link mailed, if the address has a user. Whether it has is found out later, by the worker:
-    so the answer, and the time it takes, is the same for every address.
+    so the answer, and the time it takes, is the same for every address. No address gets a flood of mails:
+    after the first few, each must wait, and what is asked for meanwhile is dropped without a word.
+
+    Raises:
+        TooManyAttempts: this network asks for too many addresses.
     """
+    now = utc_now()
+    await throttles.count(db, throttles.key(secret, "resets from", throttles.network_of(address)), now, free=free * 10)
+    try:
+        await throttles.count(db, throttles.key(secret, "resets of", users.key_of(email)), now, free=free)
+    except TooManyAttempts:
+        return
     mail.enqueue(db, PLATFORM, "password_reset", email=email)
 
 
@@ -78,9 +89,17 @@ async def find_reset(db: AsyncSession, token: str, *, lock: bool = False) -> tup
 
 async def reset(db: AsyncSession, token: str, *, new_hash: str) -> None:
     """Set a new password with the token of a mail; all sessions end. The second factor stays on."""
-    found, user = await find_reset(db, token, lock=True)
-    found.used_at = utc_now()
-    user.password_hash = new_hash
+    _, user = await find_reset(db, token, lock=True)
+    await _set(db, user, new_hash)
     await sessions.end_all(db, user.id, "password_reset")
     events.record_system(db, PLATFORM, "user.password_reset", user)
     mail.enqueue(db, PLATFORM, "password_changed", subject_id=user.id)
+
+
+async def _set(db: AsyncSession, user: User, new_hash: str) -> None:
+    """Besides, no link that was mailed before sets another one."""
+    user.password_hash = new_hash
+    await db.execute(
+        update(PasswordReset).where(PasswordReset.user_id == user.id, PasswordReset.used_at.is_(None))
+        .values(used_at=utc_now())
+    )  # fmt: skip

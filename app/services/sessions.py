@@ -26,6 +26,7 @@ class Attempt:
     user_id: UUID | None
     password_hash: str | None
     counters: Sequence[bytes]
+    """That of the address, then that of the network, if it counts."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ async def begin(db: AsyncSession, secret: bytes, *, email: str, address: str | N
 
     The counter is the address together with where it comes from: the owner's networks (those of earlier
     log-ins) each have one of their own, and all unknown networks share one. So a guesser slows himself and
-    other strangers, not the owner at home. Another counter, per network, slows who tries many addresses.
+    other strangers, not the owner at home. Another counter, per unknown network and day, slows who tries many
+    addresses; a success takes back its own count only, or an account of one's own would buy more guesses.
 
     Raises:
         TooManyAttempts: wait first.
@@ -52,13 +54,11 @@ async def begin(db: AsyncSession, secret: bytes, *, email: str, address: str | N
         select(Session.id).where(Session.user_id == (user.id if user else PLATFORM), Session.network == network,
                                  Session.created_at > now - KNOWN_FOR).limit(1)
     )  # fmt: skip
-    person = user.email_key if user else email.strip().lower()
-    counters = [
-        throttles.key(secret, "log-in", person, network if known else "elsewhere"),
-        throttles.key(secret, "network", network),
-    ]
+    counters = [throttles.key(secret, "log-in", users.key_of(email), network if known else "elsewhere")]
     await throttles.count(db, counters[0], now, free=free_failures)
-    await throttles.count(db, counters[1], now, free=free_failures * 20)
+    if not known:
+        counters.append(throttles.key(secret, "network", network, now.date().isoformat()))
+        await throttles.count(db, counters[1], now, free=free_failures * 20)
     active = user is not None and user.status == UserStatus.ACTIVE
     return Attempt(user.id, user.password_hash, counters) if user and active else Attempt(None, None, counters)
 
@@ -78,7 +78,7 @@ async def log_in(db: AsyncSession, keys: security.Keys, attempt: Attempt, *, cod
         if code is None:
             raise OneTimeCodeRequired  # the attempt stays counted: else it would clear the count of guessed codes
         await _spend_code(db, keys, user, code)
-    await throttles.clear(db, attempt.counters)
+    await forgive(db, attempt)
     now = utc_now()
     session = Session(user_id=user.id, expires_at=now + timedelta(days=days), network=throttles.network_of(address),
                       user_agent="".join(c for c in user_agent if c.isprintable())[:200])  # fmt: skip
@@ -177,5 +177,8 @@ async def _renewed(db: AsyncSession, session: Session) -> Renewed:
 
 
 async def forgive(db: AsyncSession, attempt: Attempt) -> None:
-    """The password was right after all: forget the failures before it."""
-    await throttles.clear(db, attempt.counters)
+    """The password was right after all: forget the owner's failures before it; take back the network's count."""
+    for own in attempt.counters[:1]:
+        await throttles.clear(db, own)
+    for shared in attempt.counters[1:]:
+        await throttles.uncount(db, shared, utc_now())

@@ -2,11 +2,10 @@
 
 import hashlib
 import hmac
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,6 +13,7 @@ from app.models import Throttle
 from app.problems import TooManyAttempts
 
 LONGEST = timedelta(minutes=15)
+NOT_BLOCKED = timedelta(minutes=1)  # in the past also for a request that began before the first failure
 FORGET_AFTER = timedelta(hours=24)
 
 
@@ -33,25 +33,31 @@ def key(secret: bytes, *parts: str) -> bytes:
 
 
 async def count(db: AsyncSession, counter: bytes, now: datetime, *, free: int) -> None:
-    """One more failure: the first `free` cost nothing, each further one twice the wait of the one before.
+    """One more failure: `free` of them need no wait, each further one twice the wait of the one before.
 
     Raises:
         TooManyAttempts: an earlier wait is not over; `Retry-After` says how many seconds it takes.
     """
-    row = await db.scalar(select(Throttle).where(Throttle.key == counter).with_for_update())
-    if row is not None and row.blocked_until > now:
-        raise TooManyAttempts(headers={"Retry-After": str(int((row.blocked_until - now).total_seconds()) + 1)})
-    failures = (row.failures if row else 0) + 1
-    wait = min(timedelta(seconds=2 ** min(failures - free, 12)), LONGEST) if failures > free else timedelta()
-    values = {"key": counter, "failures": failures, "blocked_until": now + wait}
-    upsert = insert(Throttle).values(**values).on_conflict_do_update(
-        index_elements=["key"], set_={"failures": Throttle.failures + 1, "blocked_until": now + wait}
+    upsert = insert(Throttle).values(key=counter, failures=1, blocked_until=now - NOT_BLOCKED).on_conflict_do_update(
+        index_elements=["key"], set_={"failures": Throttle.failures + 1}, where=Throttle.blocked_until <= now
     )  # fmt: skip
-    await (await db.connection()).execute(upsert)
+    failures = await (await db.connection()).scalar(upsert.returning(Throttle.failures))
+    if failures is None:
+        until = await db.scalar(select(Throttle.blocked_until).where(Throttle.key == counter)) or now
+        raise TooManyAttempts(headers={"Retry-After": str(int((until - now).total_seconds()) + 1)})
+    if failures >= free:
+        wait = min(timedelta(seconds=2 ** min(failures - free + 1, 12)), LONGEST)
+        await db.execute(update(Throttle).where(Throttle.key == counter).values(blocked_until=now + wait))
 
 
-async def clear(db: AsyncSession, keys: Sequence[bytes]) -> None:
-    await db.execute(delete(Throttle).where(Throttle.key.in_(keys)))
+async def uncount(db: AsyncSession, counter: bytes, now: datetime) -> None:
+    """It was no failure: take it back, with the wait that it caused."""
+    fewer = {"failures": Throttle.failures - 1, "blocked_until": now - NOT_BLOCKED}
+    await db.execute(update(Throttle).where(Throttle.key == counter).values(fewer))
+
+
+async def clear(db: AsyncSession, counter: bytes) -> None:
+    await db.execute(delete(Throttle).where(Throttle.key == counter))
 
 
 async def purge(db: AsyncSession, now: datetime) -> None:

@@ -65,11 +65,15 @@ async def get(db: AsyncSession, user_id: UUID) -> User:
 
 async def by_email(db: AsyncSession, email: str) -> User | None:
     """The user of an address, however it is written; None also for what is no address."""
+    return await db.scalar(select(User).where(User.email_key == key_of(email)))
+
+
+def key_of(email: str) -> str:
+    """The key of an address, or of whatever somebody typed instead of one (which no user has)."""
     try:
-        key = words.email_key(email)
+        return words.email_key(email)
     except ValueError:
-        key = ""
-    return await db.scalar(select(User).where(User.email_key == key))
+        return email.strip().lower()
 
 
 async def me(db: AsyncSession, caller: Caller) -> MeView:

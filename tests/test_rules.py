@@ -1,0 +1,192 @@
+"""The rules of the house, each as a test: a reader finds them in one place, and forgetting one stops the build."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+
+from app.access import Public, refuse_unguarded
+from app.config import Settings
+from app.contract import pretty
+from app.main import create_app
+from app.models import Base, Tenanted
+from app.policy import GRANTS, Permission, Role
+from app.problems import KINDS
+from tests.conftest import ROOT
+
+GLOBAL = {
+    "partners", "users", "sessions", "refresh_tokens", "recovery_codes", "password_resets", "throttles", "worker_beats",
+}  # fmt: skip
+
+# A layer may import itself and the layers named here; nothing else of `app`.
+COMMANDS = {
+    "config",
+    "db",
+    "localpg",
+    "main",
+    "migrate",
+    "models",
+    "policy",
+    "problems",
+    "security",
+    "services",
+    "tenancy",
+    "words",
+}
+MAY_IMPORT: dict[str, set[str]] = {
+    "policy": set(),
+    "config": set(),
+    "words": set(),
+    "problems": set(),
+    "localpg": set(),
+    "models": {"policy"},
+    "schemas": {"models", "policy", "words"},
+    "tenancy": {"models"},
+    "security": {"problems"},
+    "services": {"models", "policy", "problems", "security", "tenancy", "words"},
+    "db": {"problems"},
+    "strict": {"problems"},
+    "rest": {"db", "models", "problems", "strict", "tenancy"},
+    "access": {"db", "models", "policy", "problems", "rest", "tenancy"},
+    "faults": {"db", "problems"},
+    "metrics": {"config"},
+    "logs": {"config"},
+    "edge": {"config", "faults", "metrics", "models", "problems"},
+    "post": {"words"},
+    "contract": {"problems"},
+    "routers": {"access", "db", "metrics", "models", "policy", "post", "problems", "rest", "schemas", "security",
+                "services", "tenancy"},
+    "worker": {"config", "db", "metrics", "models", "post", "security", "services", "tenancy"},
+    "migrate": {"db", "models"},
+    "main": {"access", "config", "contract", "db", "edge", "faults", "localpg", "logs", "migrate", "post", "routers",
+             "security", "worker"},
+    "operate": COMMANDS,
+    "welcome": COMMANDS | {"operate"},
+    "demo": COMMANDS | {"operate", "welcome"},
+    "cli": COMMANDS | {"contract", "demo", "logs", "operate", "welcome", "worker"},
+    "__main__": {"cli"},
+}  # fmt: skip
+
+
+def sources() -> Iterator[tuple[str, Path, str]]:
+    """Every module of the app, with its layer and its text."""
+    for path in sorted((ROOT / "app").rglob("*.py")):
+        layer = path.relative_to(ROOT / "app").parts[0].removesuffix(".py")
+        if layer != "__init__":
+            yield layer, path, path.read_text()
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"app.{a.name}" for a in node.names] if node.module == "app" else [node.module]
+            yield from names
+        elif isinstance(node, ast.Import):
+            yield from (a.name for a in node.names)
+
+
+def test_each_layer_imports_only_what_it_may():
+    for layer, path, text in sources():
+        for name in imported(ast.parse(text)):
+            if name.startswith("app."):
+                assert name.split(".")[1] in MAY_IMPORT[layer] | {layer}, f"{path.name} imports {name}"
+            if layer in {"services", "models", "policy", "words", "security", "tenancy"}:
+                assert not name.startswith(("fastapi", "starlette")), f"{path.name} imports {name}"
+
+
+def test_imports_stand_at_the_top():
+    for _, path, text in sources():
+        tree = ast.parse(text)
+        inner = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom) and n not in tree.body]
+        assert not inner, f"{path}:{inner[0].lineno} imports inside"
+
+
+def test_files_and_functions_are_short():
+    for layer, path, text in sources():
+        if layer != "problems":  # a catalogue
+            assert len(text.splitlines()) <= 400, f"{path.name} is two things"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                nested = any(isinstance(n, ast.AsyncFunctionDef) for n in ast.walk(node) if n is not node)
+                assert lines <= 45 or nested, f"{path.name}: {node.name} has {lines} lines"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "allowed"),
+    [
+        (r"\.commit\(\)", {"db", "migrate"}),  # one request is one transaction
+        (
+            r"(?<![.\w])text\(",
+            {"db", "migrate", "models", "operate"},
+        ),  # no SQL by hand where the session cannot confine it
+        (r"__table__", set[str]()),
+        (r"EVERYONE", {"tenancy", "access"}),
+        (r"HTTPException", {"faults"}),
+        (r"Role\.\w+ (not )?in |roles? [!=]= Role", {"access"}),  # permissions are checked in one place
+        (r"datetime\.now\(", {"models", "security", "operate"}),
+        (r"os\.environ", {"cli", "localpg", "operate"}),
+        (r"TYPE_CHECKING", set[str]()),
+    ],
+)
+def test_what_may_stand_in_few_places_only(pattern: str, allowed: set[str]):
+    for layer, path, text in sources():
+        if layer not in allowed:
+            found = [n for n, line in enumerate(text.splitlines(), 1) if re.search(pattern, line)]
+            assert not found, f"{path.name}:{found[0]} has {pattern}"
+
+
+def test_the_policy_speaks_of_every_permission_and_every_role():
+    assert set(GRANTS) == set(Permission)
+    assert {role for roles in GRANTS.values() for role in roles} == set(Role)
+
+
+def test_every_permission_guards_an_operation():
+    used = {o["x-permission"] for p in create_app(Settings()).openapi()["paths"].values() for o in p.values()}
+    assert {p.value for p in Permission} <= used
+
+
+def test_every_table_is_tenanted_or_named_global():
+    tenanted = {m.local_table.name for m in Base.registry.mappers if issubclass(m.class_, Tenanted)}  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
+    assert tenanted | GLOBAL == set(Base.metadata.tables)
+
+
+def test_tenant_tables_can_be_distributed_by_partner():
+    """The rules for Citus: the partner leads every primary key, and is part of every unique and foreign key."""
+    for name, table in Base.metadata.tables.items():
+        if name in GLOBAL:
+            continue
+        assert next(iter(table.primary_key.columns)).name == "partner_id", name
+        uniques = [[c.name for c in u.columns] for u in table.constraints if u.__visit_name__ == "unique_constraint"]
+        uniques += [[c.name for c in i.columns] for i in table.indexes if i.unique]
+        assert all("partner_id" in columns for columns in uniques), name
+        for key in table.foreign_key_constraints:
+            assert key.referred_table.name in GLOBAL or "partner_id" in key.column_keys, f"{name}: {key.name}"
+            assert key.ondelete in {"CASCADE", "RESTRICT", "NO ACTION"}, f"{name}: {key.name}"
+
+
+@pytest.mark.parametrize("guards", [0, 2])
+def test_an_app_with_an_unguarded_endpoint_does_not_start(guards: int):
+    router = APIRouter()
+
+    @router.get("/open", dependencies=[Public] * guards)
+    async def endpoint() -> None: ...
+
+    with pytest.raises(RuntimeError, match="exactly one guard"):
+        refuse_unguarded(r for r in router.routes if isinstance(r, APIRoute))
+
+
+def test_the_committed_contract_is_that_of_the_app():
+    assert (ROOT / "openapi.json").read_text() == pretty(create_app(Settings()).openapi())
+
+
+def test_every_problem_is_said_in_both_languages():
+    for kind in KINDS.values():
+        for text in (kind.title, kind.detail):
+            assert text.en
+            assert text.de
+            assert text.en != text.de
