@@ -16,6 +16,13 @@ SCHEME: Final = "accessToken"
 EVERYWHERE: Final = ("malformed_request", "headers_too_large", "internal_error", "unavailable")
 EXAMPLE_ID: Final = "0198c5b2-7a1e-7c3d-9f60-4b2a1d3e5f60"
 
+DONE: Final = {
+    "200": "Done.",
+    "201": "Created.",
+    "202": "Taken; it is done soon.",
+    "204": "Done; there is nothing to show.",
+}
+
 TAGS: Final = {
     "sessions": "Logging in and out, and forgotten passwords.",
     "me": "The signed-in user: profile, password, second factor, sessions.",
@@ -132,7 +139,8 @@ def _finish(path: str, method: str, operation: Document) -> None:
     if not parameters:
         del operation["parameters"]
     responses = {s: r for s, r in operation["responses"].items() if s[0] in "23"}
-    for response in responses.values():
+    for status, response in responses.items():
+        response["description"] = DONE.get(status, response["description"])
         response["headers"] = _refs(["X-Request-Id", *headers])
         if idempotent:
             response["headers"] |= _refs(["Idempotency-Replayed"])
@@ -186,7 +194,7 @@ def _error(kinds: list[type[Problem]]) -> Document:
 
 def _success_headers(operation: Document, method: str, *, idempotent: bool) -> list[str]:
     responses: dict[str, Document] = operation["responses"]
-    success: Document = next((r for s, r in responses.items() if s[0] == "2"), {})
+    success: Document = next((r for s, r in responses.items() if s[0] == "2"), Document())
     content: Document = success.get("content", {})
     reference: str = content.get("application/json", {}).get("schema", {}).get("$ref", "")
     if reference.endswith("Page"):

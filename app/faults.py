@@ -14,7 +14,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from app.db import is_outage
+from app.db import is_outage, is_transient
 from app.problems import (
     ContentTooLarge,
     Fault,
@@ -151,7 +151,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(DBAPIError)
     async def _(request: Request, exc: DBAPIError) -> Response:
-        if not is_outage(exc):
+        if not (is_outage(exc) or is_transient(exc)):  # transient: it failed on every try
             raise exc
         log.warning("database unavailable", error=type(exc.orig).__name__)
         return answer(request.scope, Unavailable())

@@ -26,7 +26,6 @@ import psutil
 SUPERUSER: Final = "tenantry"
 PORT: Final = 5432  # names the socket, nothing else; always said, because PGPORT may say otherwise
 SECONDS: Final = 120  # a start after a crash replays up to max_wal_size
-LOG_BYTES: Final = 10 * 1024 * 1024
 UNSHARE: Final = ("unshare", "-U", "--map-user=65534", "--map-group=65534", "--")
 SETTINGS: Final = f"""
     listen_addresses='' port={PORT} unix_socket_permissions=0700 max_connections=200 shared_buffers=128MB fsync=on
@@ -247,7 +246,7 @@ class LocalPg:
             shutil.rmtree(abandoned, ignore_errors=True)
         if not (self._data / "PG_VERSION").exists():
             self._init()
-        if (server_log := self._file("server.log")).stat().st_size > LOG_BYTES:
+        if (server_log := self._file("server.log")).stat().st_size > 10 * 1024 * 1024:
             server_log.replace(self._home / "server.log.1")
 
     def _init(self) -> None:

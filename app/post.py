@@ -50,7 +50,8 @@ def compose(template: str, language: str, values: dict[str, Any], *, sender: str
     message = EmailMessage(policy=policy.SMTP)
     message["From"] = sender
     message["To"] = words.email_key(recipient)
-    message["Subject"] = " ".join(subject.removeprefix("Subject:").split())
+    # "=?" begins an encoded word (RFC 2047), which the header would decode: a name could hide a line break in one
+    message["Subject"] = " ".join(subject.removeprefix("Subject:").split()).replace("=?", "= ?")
     message["Date"] = format_datetime(at)
     message["Message-ID"] = f"<{message_id}@{parseaddr(sender)[1].rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers, please

@@ -49,6 +49,8 @@ def email_key(address: str) -> str:
 
 
 def _validated(address: str) -> ValidatedEmail:
+    if "=?" in address:  # RFC 2047: in a mail's header it would be read as another address
+        raise ValueError("not an e-mail address")
     try:
         return validate_email(address.strip(), check_deliverability=False, allow_smtputf8=False,
                               allow_quoted_local=False, allow_domain_literal=False)  # fmt: skip

@@ -17,7 +17,7 @@ from app.db import Sessions, unit_of_work
 from app.metrics import DELIVERIES
 from app.models import PLATFORM, Delivery, WorkerBeat, new_id, utc_now
 from app.security import Keys
-from app.services import letters, sessions, throttles
+from app.services import letters, passwords, sessions, throttles
 from app.tenancy import confine
 
 log = structlog.get_logger("worker")
@@ -175,6 +175,7 @@ class Worker:
             await confine(db, PLATFORM)
             await db.execute(select(func.purge_tenant_rows(now - KEEP_DELIVERIES, now - KEEP_ANSWERS)))
             await sessions.purge(db, now)
+            await passwords.purge(db, now)
             await throttles.purge(db, now)
 
     async def _partners(self, source: Function[UUID]) -> list[UUID]:

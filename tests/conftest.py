@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
@@ -118,6 +119,30 @@ async def database(server: Server, template: str) -> AsyncGenerator[str]:
     await server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY WAL_LOG")
     yield name
     await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class Owner:
+    """Reads and writes past the walls, as the owner of the tables: to check what is true, and to move time."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
+        return [dict(row) for row in await self._connection.fetch(query, *values)]
+
+    async def value(self, query: str, *values: object) -> Any:
+        return await self._connection.fetchval(query, *values)
+
+    async def execute(self, statement: str, *values: object) -> None:
+        await self._connection.execute(statement, *values)
+
+
+@pytest.fixture
+async def owner(server: Server, database: str) -> AsyncGenerator[Owner]:
+    """The owner of the test's database."""
+    connection: Any = await asyncpg.connect(server.url(database, owner=True).replace("+asyncpg", ""))
+    yield Owner(connection)
+    await connection.close()
 
 
 @pytest.fixture

@@ -25,13 +25,10 @@ async def log_in(world: World, email: str, password: str = NEW_PASSWORD) -> str:
 
 async def test_from_operator_to_account(world: World):
     operator = await world.client("Olivia", operator=True)
-    made = await operator.post("/v1/partners", json={"name": "Sensorhaus GmbH", "language": "de"})
+    body = {"name": "Sensorhaus GmbH", "language": "de", "first_admin_email": "anna@sensorhaus.example.com"}
+    made = await operator.post("/v1/partners", json=body)
     assert made.status_code == 201, made.text
     partner = made.headers["location"]
-    invited = await operator.post(
-        f"{partner}/invitations", json={"email": "anna@sensorhaus.example.com", "role": "partner_admin"}
-    )
-    assert invited.status_code == 201, invited.text
 
     joined = await register(world, "Anna Admin")
     assert (joined["role"], joined["account_id"]) == ("partner_admin", None)

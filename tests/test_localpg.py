@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import psutil
@@ -92,9 +92,13 @@ def leave(process: Process) -> str:
     return process.communicate()[0].strip()
 
 
+async def connect(url: str) -> Any:
+    return cast(Any, await asyncpg.connect(url.replace("+asyncpg", "")))
+
+
 async def query(url: str, *statements: str) -> Any:
     """The last statement's value."""
-    connection: Any = await asyncpg.connect(url.replace("+asyncpg", ""))
+    connection = await connect(url)
     try:
         return [await connection.fetchval(statement) for statement in statements][-1]
     finally:
@@ -216,7 +220,7 @@ async def test_killed_postmaster_comes_back_every_time(home: Path) -> None:
 async def test_killed_postmaster_comes_back_over_a_busy_orphan(home: Path) -> None:
     server = LocalPg(home)
     server.acquire()
-    connection: Any = await asyncpg.connect(server.url("postgres").replace("+asyncpg", ""))
+    connection = await connect(server.url("postgres"))
     busy = asyncio.create_task(connection.execute("DO $$ BEGIN LOOP PERFORM 1; END LOOP; END $$"))
     await asyncio.sleep(0.3)
     running(home).kill()
@@ -270,7 +274,7 @@ async def test_unfit_path_gets_a_short_socket(
         sockets = Path(os.readlink(unfit / "sockets"))
         assert sockets.parent == short_dir
         assert sockets.name.startswith(f"tenantry-{os.geteuid()}-")
-        assert sockets.stat().st_mode & 0o777 == 0o700
+        assert os.stat(sockets).st_mode & 0o777 == 0o700
         assert await query(server.url("postgres"), "SELECT 1") == 1
         monkeypatch.delenv("XDG_RUNTIME_DIR")
         user = start(unfit)
@@ -338,11 +342,8 @@ def test_big_log_is_put_aside(home: Path) -> None:
         assert (home / "server.log.1").stat().st_size > 10_000
 
 
-def test_address_is_quoted_and_needs_a_server(home: Path) -> None:
-    server = LocalPg(home)
-    with pytest.raises(LocalPgError):
-        server.url()
-    with server:
+def test_names_in_an_address_are_quoted(home: Path) -> None:
+    with LocalPg(home) as server:
         assert server.url("a b", "c@d") == f"postgresql+asyncpg://c%40d@/a%20b?host={home}/s&port=5432"
 
 
@@ -364,11 +365,22 @@ def test_configured_programs_must_run_and_be_new_enough(tmp_path: Path) -> None:
     assert find_bin_dir(find_bin_dir(None)) == find_bin_dir(None)
 
 
+async def test_programs_without_pg_isready_will_do(home: Path, short_dir: Path) -> None:
+    for program in find_bin_dir(None).iterdir():
+        if program.name != "pg_isready":
+            (short_dir / program.name).symlink_to(program)
+    with LocalPg(home, bin_dir=short_dir) as server, LocalPg(home, bin_dir=short_dir):
+        assert server.bin_dir == short_dir
+        assert await query(server.url("postgres"), "SELECT 1") == 1
+    assert postmaster(home) is None
+
+
 @pytest.fixture
 def no_unshare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with tempfile.TemporaryDirectory(dir="/tmp") as path:
         Path(path).chmod(0o755)
-        Path(path, "sh").symlink_to("/bin/sh")
+        for name in ("sh", "sync"):
+            Path(path, name).symlink_to(f"/bin/{name}")
         monkeypatch.setenv("PATH", path)
         yield
 

@@ -1,5 +1,6 @@
 """Partners: taken on, switched and suspended by operators."""
 
+from typing import Any
 from uuid import UUID
 
 from app.policy import Role
@@ -94,6 +95,35 @@ async def test_a_patch_changes_what_it_names_and_null_is_refused(world: World):
     partner = (await operator.post("/v1/partners", json={"name": "Acme", "language": "de"})).headers["location"]
     changed = (await operator.patch(partner, json={"name": "Acme II"}, headers=STAR)).json()
     assert (changed["name"], changed["language"], changed["partner_management_enabled"]) == ("Acme II", "de", True)
-    for body in ({"name": None}, {"status": "gone"}, {"partner_management_enabled": "yes"}, {"id": partner}, [], "x"):
+    refused: tuple[Any, ...] = (
+        {"name": None},
+        {"status": "gone"},
+        {"partner_management_enabled": "yes"},
+        {"id": partner},
+        [],
+        "x",
+    )
+    for body in refused:
         assert problem(await operator.patch(partner, json=body, headers=STAR)) == (422, "invalid")
     assert (await operator.patch(partner, json={}, headers=STAR)).json() == changed
+
+
+async def test_the_first_admin_is_invited_with_the_creation(world: World):
+    operator = await world.client("Olivia", operator=True)
+    made = await operator.post("/v1/partners", json={"name": "Acme", "first_admin_email": "anna@acme.example.com"})
+    invited = (await operator.get(f"{made.headers['location']}/invitations")).json()["items"]
+    assert [(i["email"], i["role"], i["status"]) for i in invited] == [
+        ("anna@acme.example.com", "partner_admin", "pending")
+    ]
+    assert [mail["To"] for mail in await world.mails()] == ["anna@acme.example.com"]
+    wrong = await operator.post("/v1/partners", json={"name": "Beta", "first_admin_email": "nobody"})
+    assert (problem(wrong), wrong.json()["errors"][0]["pointer"]) == ((422, "invalid"), "/first_admin_email")
+    assert len((await operator.get("/v1/partners")).json()["items"]) == 1
+
+
+async def test_asking_again_for_a_password_reset_fills_nobodys_mailbox(world: World):
+    await world.user("Anna")
+    anonymous = await world.client()
+    for _ in range(5):
+        assert (await anonymous.post("/v1/password-resets", json={"email": "anna@example.com"})).status_code == 202
+    assert len(await world.mails()) == 1

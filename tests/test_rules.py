@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
+from sqlalchemy import UniqueConstraint
 
 from app.access import Public, refuse_unguarded
 from app.config import Settings
@@ -161,7 +162,7 @@ def test_tenant_tables_can_be_distributed_by_partner():
         if name in GLOBAL:
             continue
         assert next(iter(table.primary_key.columns)).name == "partner_id", name
-        uniques = [[c.name for c in u.columns] for u in table.constraints if u.__visit_name__ == "unique_constraint"]
+        uniques = [[c.name for c in u.columns] for u in table.constraints if isinstance(u, UniqueConstraint)]
         uniques += [[c.name for c in i.columns] for i in table.indexes if i.unique]
         assert all("partner_id" in columns for columns in uniques), name
         for key in table.foreign_key_constraints:

@@ -2,9 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
 
-import asyncpg
 import pytest
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
@@ -18,7 +16,7 @@ from app.db import APP_ROLE, UnsafeRole, connect, refuse_unsafe_role, unit_of_wo
 from app.models import Account, AccountMember, Base, Partner
 from app.policy import Role
 from app.tenancy import EVERYONE, confine
-from tests.conftest import Server, World
+from tests.conftest import Owner, Server, World
 from tests.test_rules import GLOBAL
 
 # Every function that runs as the owner and so sees all partners, with its reason.
@@ -30,16 +28,6 @@ DEFINER_FUNCTIONS = {
     "outbox_state": "two figures for Prometheus",
     "purge_tenant_rows": "deletes sent mails and stored answers that have served their time",
 }
-
-
-@pytest.fixture
-async def owner(server: Server, database: str) -> AsyncGenerator["asyncpg.Connection[asyncpg.Record]"]:
-    """A connection as the owner of the tables."""
-    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
-        server.url(database, owner=True).replace("+asyncpg", "")
-    )
-    yield connection
-    await connection.close()
 
 
 async def two_partners(world: World) -> tuple[Partner, Partner]:
@@ -154,20 +142,19 @@ async def test_three_thousand_mixed_transactions_leak_nothing(world: World):
     assert leaks == []
 
 
-async def test_every_tenant_table_has_both_walls(owner: "asyncpg.Connection[asyncpg.Record]"):
+async def test_every_tenant_table_has_both_walls(owner: Owner):
     tables = sorted(set(Base.metadata.tables) - GLOBAL | {"partners"})
     assert {"accounts", "events", "partners"} <= set(tables)
-    with_partner = await owner.fetch(
+    with_partner = await owner.rows(
         "SELECT table_name FROM information_schema.columns WHERE column_name = 'partner_id' AND table_schema = 'public'"
     )
-    assert {r[0] for r in with_partner} == set(tables) - {"partners"}
+    assert {r["table_name"] for r in with_partner} == set(tables) - {"partners"}
     for table in tables:
-        flags = await owner.fetchrow(
+        (flags,) = await owner.rows(
             "SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE relname = $1", table
         )
-        assert flags is not None
-        assert tuple(flags) == (True, True), table
-        policies = await owner.fetch(
+        assert set(flags.values()) == {True}, table
+        policies = await owner.rows(
             "SELECT policyname, roles, cmd, qual, with_check FROM pg_policies WHERE tablename = $1", table
         )
         for_app = [p for p in policies if APP_ROLE in p["roles"] or "public" in p["roles"]]
@@ -180,25 +167,24 @@ async def test_every_tenant_table_has_both_walls(owner: "asyncpg.Connection[asyn
 
 
 async def test_the_applications_role_is_no_owner_no_superuser_and_has_few_rights(
-    owner: "asyncpg.Connection[asyncpg.Record]",
+    owner: Owner,
 ):
-    role = await owner.fetchrow(
+    (role,) = await owner.rows(
         "SELECT oid, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = $1", APP_ROLE
     )
-    assert role is not None
-    assert tuple(role)[1:] == (False, False, False, False)
-    assert await owner.fetchval("SELECT count(*) FROM pg_class WHERE relowner = $1", role["oid"]) == 0
-    granted = await owner.fetch(
+    assert [v for k, v in role.items() if k != "oid"] == [False] * 4
+    assert await owner.value("SELECT count(*) FROM pg_class WHERE relowner = $1", role["oid"]) == 0
+    granted = await owner.rows(
         "SELECT table_name, privilege_type FROM information_schema.role_table_grants WHERE grantee = $1", APP_ROLE
     )
-    assert {p for t, p in granted if t == "events"} == {"SELECT", "INSERT"}
-    assert {p for t, p in granted if t == "partners"} == {"SELECT", "INSERT", "UPDATE"}
-    assert {p for t, p in granted if t == "alembic_version"} == {"SELECT"}
-    assert not {"TRUNCATE", "REFERENCES", "TRIGGER"} & {p for _, p in granted}
+    assert {g["privilege_type"] for g in granted if g["table_name"] == "events"} == {"SELECT", "INSERT"}
+    assert {g["privilege_type"] for g in granted if g["table_name"] == "partners"} == {"SELECT", "INSERT", "UPDATE"}
+    assert {g["privilege_type"] for g in granted if g["table_name"] == "alembic_version"} == {"SELECT"}
+    assert not {"TRUNCATE", "REFERENCES", "TRIGGER"} & {g["privilege_type"] for g in granted}
 
 
-async def test_every_function_that_runs_as_the_owner_is_listed(owner: "asyncpg.Connection[asyncpg.Record]"):
-    found = await owner.fetch(
+async def test_every_function_that_runs_as_the_owner_is_listed(owner: Owner):
+    found = await owner.rows(
         "SELECT p.proname, p.proconfig, has_function_privilege('public', p.oid, 'EXECUTE') AS anybody FROM pg_proc p "
         "JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'public' AND p.prosecdef"
     )
@@ -226,35 +212,33 @@ async def test_operators_see_the_list_of_partners_and_nothing_else_of_theirs(wor
         assert (await (await db.connection()).execute(text("SELECT name FROM partners"))).scalars().all() == ["Acme"]
 
 
-async def test_events_are_numbered_without_gaps_and_chained(world: World, owner: "asyncpg.Connection[asyncpg.Record]"):
+async def test_events_are_numbered_without_gaps_and_chained(world: World, owner: Owner):
     acme, rival = await two_partners(world)
     worker = world.worker()
     await worker.number_all()
     await world.account(acme, "Later", by="Anna")
     await worker.number_all()
     for partner in (acme, rival):
-        rows = await owner.fetch(
+        rows = await owner.rows(
             "SELECT e.*, event_facts(e) AS facts FROM events e WHERE partner_id = $1 ORDER BY position", partner.id
         )
         assert [r["position"] for r in rows] == list(range(1, len(rows) + 1))
         chained = b""
         for row in rows:
             link = chained + row["position"].to_bytes(8) + row["facts"] + row["details_hash"]
-            chained = await owner.fetchval("SELECT sha256($1)", link)
+            chained = await owner.value("SELECT sha256($1)", link)
             assert row["hash"] == chained
 
 
-async def test_details_can_be_erased_without_breaking_the_chain(
-    world: World, owner: "asyncpg.Connection[asyncpg.Record]"
-):
+async def test_details_can_be_erased_without_breaking_the_chain(world: World, owner: Owner):
     acme, _ = await two_partners(world)
     await world.worker().number_all()
-    before = await owner.fetch(
+    before = await owner.rows(
         "SELECT position, hash, event_facts(e) AS facts, details_hash FROM events e WHERE partner_id = $1 ORDER BY 1",
         acme.id,
     )
     await owner.execute("UPDATE events SET details = NULL, salt = NULL WHERE partner_id = $1", acme.id)
-    after = await owner.fetch(
+    after = await owner.rows(
         "SELECT position, hash, event_facts(e) AS facts, details_hash FROM events e WHERE partner_id = $1 ORDER BY 1",
         acme.id,
     )

@@ -110,7 +110,7 @@ export async function call(method, path, body, bearer) {
     throw new Failure({ code: "network" });
   }
   const isJson = /\bjson\b/.test(response.headers.get("Content-Type"));
-  const answer = isJson ? JSON.parse(content) : {};
+  const answer = isJson && content ? JSON.parse(content) : {};
   if (response.ok) return answer;
   throw new Failure({ ...answer, status: response.status }, Number(response.headers.get("Retry-After")) || undefined);
 }

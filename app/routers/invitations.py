@@ -117,7 +117,11 @@ async def revoke_account_invitation(
     await _revoke(access, db, match, invitation_id)
 
 
-@router.post(f"{ACCOUNT}/{{invitation_id}}/resend", response_model=InvitationRead, openapi_extra=RESEND)
+@router.post(
+    f"{ACCOUNT}/{{invitation_id}}/resend",
+    response_model=InvitationRead,
+    openapi_extra=raises(InvitationClosed, AlreadyInvited, AccountArchived),
+)
 async def resend_account_invitation(
     access: MayManageAccount, db: Db, invitation_id: InvitationId, request: Request, response: Response
 ) -> Any:

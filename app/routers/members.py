@@ -49,14 +49,14 @@ async def update_partner_member(
     body: PartnerMemberUpdate, access: MayManagePartner, db: Db, match: IfMatch, user_id: UserId, response: Response
 ) -> members.MemberView:
     """Give a member of the partner another role. The last admin stays one."""
-    member = match.check(await members.find(db, access, user_id))
+    member = await _checked(db, access, match, user_id)
     return tagged(response, await members.change_role(db, access, member, role=Role(body.role)))
 
 
 @router.delete(f"{PARTNER}/{{user_id}}", status_code=204, openapi_extra=CHANGE)
 async def remove_partner_member(access: MayManagePartner, db: Db, match: IfMatch, user_id: UserId) -> None:
     """End a membership of the partner, from the next request on. Memberships of its accounts stay."""
-    await members.remove(db, access, match.check(await members.find(db, access, user_id)))
+    await members.remove(db, access, await _checked(db, access, match, user_id))
 
 
 @router.get(ACCOUNT, response_model=Page[MemberRead])
@@ -79,11 +79,18 @@ async def update_account_member(
     body: AccountMemberUpdate, access: MayManageAccount, db: Db, match: IfMatch, user_id: UserId, response: Response
 ) -> members.MemberView:
     """Give a member of the account another role. The last admin stays one."""
-    member = match.check(await members.find(db, access, user_id))
+    member = await _checked(db, access, match, user_id)
     return tagged(response, await members.change_role(db, access, member, role=Role(body.role)))
 
 
 @router.delete(f"{ACCOUNT}/{{user_id}}", status_code=204, openapi_extra=CHANGE_IN_ACCOUNT)
 async def remove_account_member(access: MayManageAccount, db: Db, match: IfMatch, user_id: UserId) -> None:
     """End a membership of the account, from the next request on."""
-    await members.remove(db, access, match.check(await members.find(db, access, user_id)))
+    await members.remove(db, access, await _checked(db, access, match, user_id))
+
+
+async def _checked(db: Db, access: Access, match: IfMatch, user_id: UUID) -> Any:
+    """The membership to change; the version that counts is the one that GET shows, the user's included."""
+    member = await members.find(db, access, user_id)
+    match.check(await members.get(db, access, user_id))
+    return member

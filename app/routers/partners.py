@@ -7,12 +7,12 @@ from fastapi import APIRouter, Request, Response
 from app.access import creating_partner, in_partner, operator
 from app.db import Db
 from app.models import Partner
-from app.policy import Access, Permission
+from app.policy import Access, Permission, Role
 from app.problems import PreconditionRequired, VersionMismatch, raises
 from app.rest import IdempotentRoute, IfMatch, Page, PageQuery, created, tagged
 from app.routers.listing import list_query, page_of
 from app.schemas.partner import PartnerCreate, PartnerRead, PartnerUpdate
-from app.services import lists, partners
+from app.services import invitations, lists, partners
 
 router = APIRouter(prefix="/v1/partners", tags=["partners"], route_class=IdempotentRoute)
 
@@ -27,8 +27,12 @@ PartnerQuery = Annotated[lists.Query, list_query(partners.TABLE)]
 async def create_partner(
     body: PartnerCreate, access: MayCreate, db: Db, request: Request, response: Response
 ) -> Partner:
-    """Take on a partner. It has no members yet: invite its first admin next."""
-    partner = await partners.create(db, access, **body.model_dump())
+    """Take on a partner and invite its first admin, whom a mail leads to the registration."""
+    partner = await partners.create(db, access, **body.model_dump(exclude={"first_admin_email"}))
+    if body.first_admin_email is not None:
+        state = request.app.state
+        await invitations.create(db, access, state.keys, email=body.first_admin_email, role=Role.PARTNER_ADMIN,
+                                 days=state.settings.invitation_days)  # fmt: skip
     return created(response, request, partner, partner.id)
 
 

@@ -4,16 +4,19 @@ from uuid import UUID
 from pydantic import Field
 
 from app.models.partner import PartnerStatus
-from app.schemas.base import In, Instant, Language, Name, Out
+from app.schemas.base import Email, In, Instant, Language, Name, Out
 
 PartnerName = Annotated[Name, Field(examples=["Sensorhaus GmbH"])]
 Enabled = Annotated[bool, Field(strict=True, description="Whether the partner's people may use partner management.")]
 
 
 class PartnerCreate(In):
-    """A new partner. Invite its first admin afterwards (`POST …/invitations`)."""
+    """A new partner, and who is to be its first admin."""
 
     name: PartnerName
+    first_admin_email: Annotated[
+        Email | None, Field(description="Invited as partner admin at once; null: invite somebody later.")
+    ] = None
     partner_management_enabled: Enabled = True
     language: Language = "en"
 

@@ -95,9 +95,11 @@ async def resend(
     Raises:
         InvitationClosed: it was accepted or revoked.
         AlreadyInvited: it had expired, and the address was invited anew meanwhile.
+        AccountArchived: restore the account first.
     """
     if invitation.status not in (InvitationStatus.PENDING, InvitationStatus.EXPIRED):
         raise InvitationClosed
+    await members.lock_owner(db, access)
     before = {"generation": invitation.generation, "expires_at": invitation.expires_at}
     invitation.generation += 1
     invitation.token_hash = security.digest(token_of(keys, invitation.partner_id, invitation.id, invitation.generation))

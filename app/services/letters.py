@@ -7,7 +7,17 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import security
-from app.models import Account, Delivery, Invitation, InvitationStatus, MailStatus, Partner, User, utc_now
+from app.models import (
+    Account,
+    Delivery,
+    Invitation,
+    InvitationStatus,
+    MailStatus,
+    Partner,
+    PasswordReset,
+    User,
+    utc_now,
+)
 from app.services import events, invitations, passwords, users
 
 
@@ -64,6 +74,9 @@ async def _password_reset(
 ) -> Letter | None:
     user = await users.by_email(db, delivery.values["email"])
     if user is None:
+        return None
+    again = await db.get(PasswordReset, delivery.id) is not None  # the mail of this very delivery, written once more
+    if not again and await passwords.was_just_mailed(db, user, minutes=minutes):
         return None
     token = await passwords.open_reset(db, keys, delivery.id, user, minutes=minutes)
     values = {"link": f"{url}/reset-password#token={token}", "valid_minutes": minutes}

@@ -1,9 +1,10 @@
 """Passwords: changing one's own, and setting a new one by mail."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import security
@@ -13,6 +14,7 @@ from app.problems import Invalid, NotFound, ResetExpired, ResetUsed, TooManyAtte
 from app.services import events, mail, sessions, throttles, users
 
 PREFIX = "tnp"
+PAUSE: Final = timedelta(minutes=1)
 
 
 def check(password: str, *, min_length: int, context: list[str]) -> None:
@@ -68,6 +70,18 @@ async def open_reset(db: AsyncSession, keys: security.Keys, delivery_id: UUID, u
                              expires_at=utc_now() + timedelta(minutes=minutes)))  # fmt: skip
         await db.flush()
     return token
+
+
+async def was_just_mailed(db: AsyncSession, user: User, *, minutes: int) -> bool:
+    """Whether a link went out in the last minute: who asks again and again fills nobody's mailbox."""
+    opened_before = utc_now() + timedelta(minutes=minutes) - PAUSE
+    found = select(PasswordReset.id).where(PasswordReset.user_id == user.id, PasswordReset.expires_at > opened_before)
+    return await db.scalar(found.limit(1)) is not None
+
+
+async def purge(db: AsyncSession, now: datetime) -> None:
+    """Forget links a day after their time was over."""
+    await db.execute(delete(PasswordReset).where(PasswordReset.expires_at < now - timedelta(days=1)))
 
 
 async def find_reset(db: AsyncSession, token: str, *, lock: bool = False) -> tuple[PasswordReset, User]:
