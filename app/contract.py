@@ -88,11 +88,12 @@ def finalise(document: Document) -> Document:
     # Page[AccountRead] is AccountPage: a name that a generated client can bear
     doc: Document = json.loads(re.sub(r"Page_(\w+?)(?:Read)?_(?=\")", r"\1Page", json.dumps(document)))
     doc["info"]["description"] = DESCRIPTION
+    doc["servers"] = [{"url": "/", "description": "The service that answers with this document."}]
     doc["tags"] = [{"name": n, "description": d} for n, d in TAGS.items()]
     components = doc.setdefault("components", {})
     components["securitySchemes"] = {
         SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-                 "description": "Access token of `createSession`, or of `switchAccount` for one account (RFC 6750)."}
+                 "description": "Access token of `createSession` or `switchAccount`, a JWT as RFC8725 asks (RFC 6750)."}
     }  # fmt: skip
     schemas = components.setdefault("schemas", {})
     for gone in ("HTTPValidationError", "ValidationError"):
@@ -108,6 +109,9 @@ def finalise(document: Document) -> Document:
     for schema in schemas.values():
         schema.pop("title", None)
     components["schemas"] = dict(sorted(schemas.items()))
+    for kind in ("responses", "headers"):  # responses first: some headers are theirs alone
+        text, shared = json.dumps(doc), cast("Document", components[kind])
+        components[kind] = {n: s for n, s in shared.items() if f'"#/components/{kind}/{n}"' in text}
     return doc
 
 
