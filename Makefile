@@ -1,35 +1,49 @@
 # One line a target; `make help` prints them.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+COMPILE := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml
 
-.PHONY: help run test check fix migration openapi lock clean
+.PHONY: help run demo test fast check fix docs migration openapi lock clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/ready: requirements.lock pyproject.toml
-	$(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . && touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	@echo "Installing into .venv ..." && { $(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear .venv; }
+	@$(PIP) install --require-hashes -r requirements.lock && PYTHONWARNINGS=ignore $(PIP) install --no-deps --no-build-isolation -e . && touch $@
 
-run: .venv/ready ## install, start the database, migrate, serve, deliver mail
+run: .venv/ready ## start the database, migrate, serve on http://127.0.0.1:8000, deliver mail
 	@exec $(BIN)/tenantry serve
 
+demo: .venv/ready ## fill in a partner with 250 accounts
+	@$(BIN)/tenantry demo
+
 test: .venv/ready ## every test
-	$(BIN)/pytest -n auto
+	@.ci/browser; $(BIN)/pytest -n auto
+
+fast: .venv/ready ## the tests without races, kills, browsers and processes
+	@$(BIN)/pytest -n auto -m "not slow"
 
 check: .venv/ready ## format, lint, types, contract and migrations
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/pyright && $(BIN)/tenantry openapi --check && $(BIN)/tenantry migrate --check
 
 fix: .venv/ready ## format and mend what a machine can
-	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+docs: .venv/ready ## print the tables of docs/ anew
+	@$(BIN)/python -m tests.test_docs
+
+migration: .venv/ready ## write a migration: make migration m="what it does"
+	@$(BIN)/tenantry migrate --new "$(m)"
 
 openapi: .venv/ready ## write openapi.json
-	$(BIN)/tenantry openapi --write
+	@$(BIN)/tenantry openapi --write
 
-migration: .venv/ready ## make migration m="what it does"
-	$(BIN)/tenantry migrate --new "$(m)"
+lock: ## pin what pyproject.toml asks for; with u=--upgrade, the newest versions
+	@test -x .venv/lock/bin/uv || { $(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet uv; }
+	@$(COMPILE) --extra dev $(u) --output-file requirements.lock && $(COMPILE) $(u) --constraints requirements.lock --output-file requirements-run.lock
 
-lock: .venv/ready ## pin the newest versions that pyproject.toml allows
-	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet uv && .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra dev --output-file requirements.lock pyproject.toml
-
-clean: ## remove everything that can be made again, the data excepted
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+clean: ## remove what can be made again; the data stay
+	@rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

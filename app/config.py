@@ -45,25 +45,28 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = Field(
         default=None, description="At least 32 characters; none: made once under DATA_DIR."
     )
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=1, le=65535)
+    host: str = Field(default="127.0.0.1", description="Address to listen on; in development, loopback only.")
+    port: int = Field(default=8000, ge=1, le=65535, description="Port to listen on.")
     workers: int = Field(default=1, ge=1, le=64, description="Server processes.")
     embedded_worker: bool = Field(default=True, description="Run the outbox worker inside `serve`.")
-    log_format: Literal["console", "json"] = "console"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = Field(default="console", description="How log lines are written.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     cors_origins: Names = Field(default=(), description="Browser origins that may call the API, comma-separated.")
     trusted_proxies: str = Field(default="127.0.0.1", description="Whose X-Forwarded-For is believed, comma-separated.")
 
     body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body.")
     body_seconds: float = Field(default=20, gt=0, description="Longest time that a request body may take to arrive.")
+    lease_seconds: float = Field(
+        default=60, ge=1, description="How long a mail stays a worker's own; if the worker died, another sends it then."
+    )
     pool_size: int = Field(default=10, ge=1, description="Database connections per process.")
     pool_timeout_seconds: float = Field(default=5, gt=0, description="Longest wait for one; then the answer is 503.")
-    access_token_minutes: int = Field(default=15, ge=1, le=60)
-    session_days: int = Field(default=30, ge=1, le=365)
-    invitation_days: int = Field(default=7, ge=1, le=90)
-    password_reset_minutes: int = Field(default=60, ge=5, le=1440)
-    password_min_length: int = Field(default=12, ge=8, le=64)
-    password_min_length_with_totp: int = Field(default=8, ge=8, le=64)
+    access_token_minutes: int = Field(default=15, ge=1, le=60, description="How long an access token is good.")
+    session_days: int = Field(default=30, ge=1, le=365, description="After which a log-in ends, used or not.")
+    invitation_days: int = Field(default=7, ge=1, le=90, description="How long the link of an invitation is good.")
+    password_reset_minutes: int = Field(default=60, ge=5, le=1440, description="How long the link of a reset is good.")
+    password_min_length: int = Field(default=12, ge=8, le=64, description="Shortest password without second factor.")
+    password_min_length_with_totp: int = Field(default=8, ge=8, le=64, description="Shortest password with one.")
     password_resets_free: int = Field(
         default=3, ge=1, description="Reset mails to one address (ten times as many from one network) before a wait."
     )

@@ -100,6 +100,9 @@ UnitsOfWork = Annotated[Sessions, Depends(get_sessions)]
 
 SQLSTATES: Mapping[str, str] = {"40001": "serialization", "40P01": "deadlock"}
 
+AWAY: Final = ("55P03", "25P03", "3D000", "55000")
+"""Lock timeout, idle too long, no such database, database that takes no connections."""
+
 
 def sqlstate(error: DBAPIError) -> str:
     """The SQLSTATE of a database error (PostgreSQL, appendix A); empty when there was none."""
@@ -115,5 +118,5 @@ def is_outage(error: BaseException) -> bool:
     """Whether the database is away, shutting down, or too busy to answer."""
     if isinstance(error, DBAPIError):
         state = sqlstate(error)
-        return error.connection_invalidated or state[:2] in ("08", "53", "57") or state in ("55P03", "25P03")
+        return error.connection_invalidated or state[:2] in ("08", "53", "57") or state in AWAY
     return False

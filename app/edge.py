@@ -7,6 +7,9 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import structlog
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.config import Settings
@@ -29,6 +32,7 @@ TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 MAX_TARGET = 8_192
 MAX_HEADERS = 32_768
 METHODS = {"GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"}
+SHOWN_HEADERS = ["ETag", "Location", "Link", "X-Request-Id", "Retry-After", "Idempotency-Replayed"]
 UNLOGGED = ("/health/", "/metrics")
 
 SECURITY_HEADERS = [
@@ -41,6 +45,23 @@ DEFAULTS = {
     b"cache-control": b"no-store",
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
 }
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, but a refused preflight is answered like any other OPTIONS: a 405 that is a problem document."""
+
+    @classmethod
+    def around(cls, app: ASGIApp, settings: Settings) -> "Cors":
+        return cls(app, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"],
+                   expose_headers=SHOWN_HEADERS, max_age=3600)  # fmt: skip
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "OPTIONS":
+            headers = Headers(scope=scope)
+            asked = "origin" in headers and "access-control-request-method" in headers
+            if asked and self.preflight_response(headers).status_code != 200:
+                return await self.simple_response(scope, receive, send, request_headers=headers)
+        return await super().__call__(scope, receive, send)
 
 
 class Edge:
@@ -87,6 +108,8 @@ class Exchange:
             await self.edge.app(scope, self.receive, self.send)
         except Problem as problem:
             await self.fail(problem)
+        except ClientDisconnect:
+            self.status = 499  # as nginx logs it: nobody is there to answer
         except Exception:
             log.exception("request failed")
             await self.fail(Internal())
@@ -142,7 +165,11 @@ class Exchange:
     async def fail(self, problem: Problem) -> None:
         if self.status:
             raise problem  # the answer has begun: let the server cut the connection
-        await answer(self.scope, problem)(self.scope, self.receive, self.send)
+        response = answer(self.scope, problem)
+        if not self.edge.settings.cors_origins:
+            return await response(self.scope, self.receive, self.send)
+        cors, headers = Cors.around(response, self.edge.settings), Headers(scope=self.scope)
+        return await cors.simple_response(self.scope, self.receive, self.send, request_headers=headers)
 
     def report(self) -> None:
         seconds = time.perf_counter() - self.started
@@ -152,5 +179,5 @@ class Exchange:
         REQUESTS.labels(operation, method, str(self.status)).inc()
         LATENCY.labels(operation).observe(seconds)
         if not self.scope["path"].startswith(UNLOGGED):
-            log.info("request", method=self.scope["method"], path=self.scope["path"], status=self.status,
+            log.info("request", method=method, path=self.scope["path"], status=self.status,
                      milliseconds=round(seconds * 1000, 1))  # fmt: skip

@@ -66,9 +66,9 @@ def language_of(scope: Scope) -> Language:
     accepted = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"accept-language"), "")
     best, found = 0.0, "en"
     for part in accepted.split(",")[:20]:
-        tag, _, q = part.strip().partition(";q=")
-        language = tag.split("-")[0].lower()
-        weight = float(q) if re.fullmatch(r"[01](\.\d{1,3})?", q) else 0.0 if q else 1.0
+        tag, _, q = part.replace(" ", "").lower().partition(";q=")
+        language = tag.split("-")[0]
+        weight = float(q) if re.fullmatch(r"0(\.\d{1,3})?|1(\.0{1,3})?", q) else 0.0 if q else 1.0
         if language in ("en", "de") and weight > best:
             best, found = weight, language
     return found
@@ -156,7 +156,7 @@ def install(app: FastAPI) -> None:
         log.warning("database unavailable", error=type(exc.orig).__name__)
         return answer(request.scope, Unavailable())
 
-    @app.exception_handler(ConnectionError)
-    async def _(request: Request, exc: ConnectionError) -> Response:
+    @app.exception_handler(OSError)  # the database again: refused, too slow to accept, or its socket is gone
+    async def _(request: Request, exc: OSError) -> Response:
         log.warning("database unavailable", error=type(exc).__name__)
         return answer(request.scope, Unavailable())

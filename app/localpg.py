@@ -265,15 +265,15 @@ class LocalPg:
 
     def _postmaster(self) -> psutil.Process | None:
         """The living postmaster: the pid file alone may name a zombie, or a process that got the number later."""
-        with suppress(OSError, ValueError, psutil.Error):
-            process = psutil.Process(int((self._data / "postmaster.pid").read_text().partition("\n")[0]))
-            if self._mark in process.cmdline() or (process.name() == "postgres" and process.cwd() == str(self._data)):
-                return process
+        for file in self._home.glob("pg*/postmaster.pid"):  # perhaps of another version, when we only attached
+            with suppress(OSError, ValueError, psutil.Error):
+                process = psutil.Process(int(file.read_text().partition("\n")[0]))
+                if self._mark in process.cmdline() or (process.name(), process.cwd()) == ("postgres", str(file.parent)):
+                    return process
         return None
 
     def _clear_remains(self) -> None:
-        """After a killed postmaster: end its orphans, which hold its memory, and remove its pid files."""
-        # Not reckless: without these files, too, PostgreSQL refuses a data directory whose memory is in use.
+        """End a killed postmaster's orphans, remove its pid files (memory still in use is noticed without them too)."""
         for process in psutil.process_iter(["name", "cwd"]):
             if process.info == {"name": "postgres", "cwd": str(self._data)}:
                 with suppress(psutil.Error):

@@ -15,7 +15,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import compile_path
 from starlette_compress import CompressMiddleware
 
@@ -23,14 +22,13 @@ from app import contract, faults, logs, migrate, security
 from app.access import refuse_unguarded
 from app.config import Settings
 from app.db import APP_ROLE, connect, refuse_unsafe_role
-from app.edge import Edge
+from app.edge import Cors, Edge
 from app.localpg import LocalPg
 from app.post import Mailbox, Smtp, Transport
 from app.routers import ROUTERS
 from app.worker import Worker
 
 VERSION = "0.1.0"
-SHOWN_HEADERS = ["ETag", "Location", "Link", "X-Request-Id", "Retry-After", "Idempotency-Replayed"]
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -55,8 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.openapi = finished
     app.add_middleware(CompressMiddleware, minimum_size=1024, brotli=False)
     if settings.cors_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"],
-                           allow_headers=["*"], expose_headers=SHOWN_HEADERS, max_age=3600)  # fmt: skip
+        app.add_middleware(Cors.around, settings=settings)
     app.add_middleware(Edge, settings=settings)
     return app
 

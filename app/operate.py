@@ -34,11 +34,18 @@ async def owner_url(settings: Settings) -> AsyncGenerator[str]:
     if url is not None:
         yield url.get_secret_value()
         return
+    async with _server(settings) as server:
+        yield server.url(DATABASE)
+
+
+@asynccontextmanager
+async def _server(settings: Settings) -> AsyncGenerator[LocalPg]:
+    """The embedded server with our database on it; it runs while this is open."""
     server = embedded(settings)
     await asyncio.to_thread(server.acquire)
     try:
         await _ensure_database(server, DATABASE)
-        yield server.url(DATABASE)
+        yield server
     finally:
         await asyncio.to_thread(server.release)
 
@@ -100,9 +107,10 @@ async def restore(settings: Settings, source: Path) -> str | None:
     The embedded database that was there is kept under another name, which is returned. On a server of yours,
     DATABASE_URL must name an empty database.
     """
+    if settings.database_url is None:
+        async with _server(settings) as server:
+            return await _swap_in(settings, server, source)
     async with owner_url(settings) as url:
-        if settings.database_url is None:
-            return await _swap_in(settings, source)
         async with _connection(url) as connection:
             tables = await connection.scalar(text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"))
         if tables:
@@ -111,10 +119,9 @@ async def restore(settings: Settings, source: Path) -> str | None:
         return None
 
 
-async def _swap_in(settings: Settings, source: Path) -> str:
+async def _swap_in(settings: Settings, server: LocalPg, source: Path) -> str:
     """Load beside the present database, then change the names: nothing is lost if anything fails."""
     kept, fresh = f"{DATABASE}_{datetime.now(UTC):%Y%m%d_%H%M%S}", f"{DATABASE}_restored"
-    server = embedded(settings)
     async with _connection(server.url("postgres"), autocommit=True) as connection:
         await _refuse_in_use(connection)
         await connection.execute(text(f"DROP DATABASE IF EXISTS {fresh} WITH (FORCE)"))  # of one that was killed
@@ -138,10 +145,8 @@ async def _refuse_in_use(connection: AsyncConnection) -> None:
 
 async def _load(settings: Settings, url: str, source: Path) -> None:
     async with _connection(url) as connection:  # a backup holds no roles
-        await connection.execute(text(
-            f"DO $$ BEGIN CREATE ROLE {APP_ROLE} LOGIN;"
-            " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
-        ))  # fmt: skip
+        if not await connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": APP_ROLE}):
+            await connection.execute(text(f"CREATE ROLE {APP_ROLE} LOGIN"))
     _run(settings, url, "pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--dbname",
          str(make_url(url).database), str(source))  # fmt: skip
 

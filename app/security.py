@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, cast
 from urllib.parse import quote, urlencode
@@ -159,7 +160,7 @@ class Tokens:
                 raise Unauthenticated
             _ = UUID(claims["sub"]), UUID(claims["sid"])
             _ = [UUID(claims[c]) for c in ("partner_id", "account_id") if c in claims]
-        except (JOSEError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        except (JOSEError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
             raise Unauthenticated from None
         return claims
 
@@ -244,7 +245,8 @@ def password_fault(password: str, *, min_length: int, context: Iterable[str]) ->
     rest = folded
     for word in sorted((w for w in context if len(w) > 3), key=len, reverse=True):
         rest = rest.replace(word, "")
-    too_plain = len(set(folded)) < 5 or folded in _common or stem in _common
+    steps = sum(abs(ord(a) - ord(b)) < 2 for a, b in pairwise(folded))  # 1234, abcd, aaaa
+    too_plain = len(set(folded)) < 5 or steps * 3 > len(folded) * 2 or folded in _common or stem in _common
     if too_plain or (rest != folded and len(rest) < 6):
         return Fault("/password", "password_too_common", Text(
             "Too easy to guess: it is a common password, or little more than your name or address.",

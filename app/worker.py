@@ -22,7 +22,6 @@ from app.tenancy import confine
 
 log = structlog.get_logger("worker")
 
-LEASE = timedelta(seconds=60)
 MAX_ATTEMPTS = 8
 BEAT_SECONDS = 10.0
 KEEP_DELIVERIES = timedelta(days=30)
@@ -36,6 +35,7 @@ class Worker:
     def __init__(self, begin: Sessions, keys: Keys, settings: Settings, transport: post.Transport) -> None:
         self.begin, self.keys, self.settings, self.transport = begin, keys, settings, transport
         self.id = new_id()
+        self.lease = timedelta(seconds=settings.lease_seconds)
 
     async def run(self) -> None:
         """Work for ever."""
@@ -101,7 +101,7 @@ class Worker:
                 .order_by(Delivery.due_at).limit(1).with_for_update(skip_locked=True)
             )  # fmt: skip
             if due is not None:
-                due.leased_until = now + LEASE
+                due.leased_until = now + self.lease
             return due
 
     async def _send(self, delivery: Delivery) -> str:
@@ -117,7 +117,7 @@ class Worker:
             letter.template, letter.language, letter.values, sender=settings.mail_from, recipient=letter.recipient,
             message_id=str(delivery.id), at=delivery.created_at,
         )  # fmt: skip
-        async with asyncio.timeout(LEASE.total_seconds() / 2):
+        async with asyncio.timeout(self.lease.total_seconds() / 2):
             await self.transport.send(message)
         return "sent"
 

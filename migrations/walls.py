@@ -10,7 +10,9 @@ def create_app_role() -> None:
     """The role that the service acts as: no owner, no superuser. It may be there: roles belong to the whole server."""
     op.execute(f"""
         DO $$ BEGIN
-            CREATE ROLE {APP_ROLE} NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
+            IF to_regrole('{APP_ROLE}') IS NULL THEN  -- an owner that may make no roles finds it ready
+                CREATE ROLE {APP_ROLE} NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
+            END IF;
         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
         END $$
     """)

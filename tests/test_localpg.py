@@ -1,6 +1,7 @@
 """The embedded PostgreSQL: real servers, each in a folder of its own."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import signal
@@ -236,22 +237,30 @@ async def test_released_server_stays_stopped_though_watched(home: Path) -> None:
     server = LocalPg(home)
     server.acquire()
     watch = asyncio.create_task(server.watch(every_seconds=0.001))
-    for _ in range(3):
-        running(home).kill()  # so that the watch is busy with it
-        await asyncio.sleep(0.02)
-        assert await asyncio.to_thread(server.release)
-        await asyncio.sleep(0.5)
-        assert postmaster(home) is None
-        await asyncio.to_thread(server.acquire)
+    with (home / "start.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        release = asyncio.create_task(asyncio.to_thread(server.release))
+        await asyncio.sleep(0.2)  # it waits for the lock
+        running(home).kill()
+        await asyncio.sleep(0.2)  # now the watch does, too
+    assert await release
+    await asyncio.sleep(1)
+    assert postmaster(home) is None
+    await asyncio.to_thread(server.acquire)
+    running(home).kill()
+    await asyncio.sleep(0.02)  # the watch starts it
+    assert await asyncio.to_thread(server.release)
+    await asyncio.sleep(1)
+    assert postmaster(home) is None
     watch.cancel()
-    assert server.release()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", [0.0, 0.1, 0.2, 0.3])
 def test_interrupted_init_is_recovered(home: Path, start: Start, moment: float) -> None:
     user = start(home)
-    while not list(home.glob("init-*")):
+    give_up = time.monotonic() + 10
+    while not list(home.glob("init-*")) and time.monotonic() < give_up:
         time.sleep(0.005)
     time.sleep(moment)
     user.kill()
