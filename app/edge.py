@@ -151,9 +151,10 @@ class Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            present = {k.lower() for k, _ in message["headers"]}
+            given = [(k, v) for k, v in message["headers"] if self.status != 204 or k.lower() != b"content-type"]
+            present = {k.lower() for k, _ in given}
             message["headers"] = [
-                *message["headers"],
+                *given,
                 (b"x-request-id", self.scope["request_id"].encode()),
                 *self.edge.headers,
                 *((k, v) for k, v in DEFAULTS.items() if k not in present),
