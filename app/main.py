@@ -106,7 +106,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         )
         stack.push_async_callback(engine.dispose)
         await refuse_unsafe_role(engine)
-        app.state.engine, app.state.sessions, app.state.head = engine, sessions, migrate.head()
+        app.state.engine, app.state.sessions, app.state.outdated = engine, sessions, migrate.outdated()
         app.state.keys = load_keys(settings)
         app.state.tokens = security.Tokens(
             app.state.keys, settings.url, timedelta(minutes=settings.access_token_minutes)

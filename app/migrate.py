@@ -39,6 +39,16 @@ def head() -> str:
     return found
 
 
+def outdated() -> frozenset[str | None]:
+    """The revisions that this code knows to be too old for it, the empty database among them.
+
+    One that it does not know is newer: a migration only adds until no process of the old release is left, so
+    the old release goes on serving while the new one is rolled out.
+    """
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    return frozenset[str | None](known - {head()}) | {None}
+
+
 async def upgrade(url: str, revision: str = "head") -> None:
     """Migrate up as the owner of the tables.
 

@@ -66,7 +66,7 @@ async def refuse_outdated(settings: Settings) -> None:
     """
     async with owner_url(settings) as url:
         current = await migrate.current(url)
-    if current != migrate.head():
+    if current in migrate.outdated():
         raise Refused(f"the database is at migration {current}, the code at {migrate.head()}: run `tenantry migrate`")
 
 

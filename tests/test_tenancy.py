@@ -16,7 +16,7 @@ from app.db import APP_ROLE, UnsafeRole, connect, refuse_unsafe_role, unit_of_wo
 from app.models import Account, AccountMember, Base, Partner
 from app.policy import Role
 from app.tenancy import EVERYONE, confine
-from tests.conftest import Owner, Server, World
+from tests.conftest import Owner, Server, World, problem
 from tests.test_rules import GLOBAL
 
 # Every function that runs as the owner and so sees all partners, with its reason.
@@ -257,3 +257,13 @@ async def test_migrations_go_down_and_up_again(server: Server, database: str, se
     await migrate.upgrade(url)
     assert await migrate.drift(url) == []
     assert await migrate.current(url) == migrate.head()
+
+
+async def test_an_old_release_stays_ready_on_a_newer_schema_and_a_new_one_refuses_an_older(world: World, owner: Owner):
+    client = await world.client()
+    await world.worker().beat()
+    for revision, status in ((migrate.head(), 200), ("of_a_later_release", 200)):
+        await owner.execute("UPDATE alembic_version SET version_num = $1", revision)
+        assert (await client.get("/health/ready")).status_code == status
+    await owner.execute("DELETE FROM alembic_version")
+    assert problem(await client.get("/health/ready")) == (503, "unavailable")

@@ -24,7 +24,7 @@ async def get_live() -> dict[str, str]:
 @router.get("/health/ready", response_model=Ready, openapi_extra=raises(Unavailable))
 async def get_ready(db: Db, request: Request) -> dict[str, Any]:
     """The service can do its work: database reachable, migrations up to date, a worker alive. Otherwise 503."""
-    checks = await health.checks(db, head=request.app.state.head)
+    checks = await health.checks(db, outdated=request.app.state.outdated)
     if not all(checks.values()):
         raise Unavailable
     return {"status": "ready", "checks": checks}

@@ -1,5 +1,6 @@
 """Whether the service can do its work."""
 
+from collections.abc import Set
 from datetime import timedelta
 
 from sqlalchemy import String, column, func, select, table
@@ -10,12 +11,12 @@ from app.models import WorkerBeat, utc_now
 WORKER_SILENCE = timedelta(seconds=60)
 
 
-async def checks(db: AsyncSession, *, head: str) -> dict[str, bool]:
-    """Database, migrations (the newest is `head`), worker: true where all is well."""
-    versions = await db.scalars(select(column("version_num", String)).select_from(table("alembic_version")))
+async def checks(db: AsyncSession, *, outdated: Set[str | None]) -> dict[str, bool]:
+    """Database, migrations (at none of the `outdated` revisions), worker: true where all is well."""
+    version = await db.scalar(select(column("version_num", String)).select_from(table("alembic_version")))
     seen = await db.scalar(select(func.max(WorkerBeat.seen_at)))
     alive = seen is not None and utc_now() - seen < WORKER_SILENCE
-    return {"database": True, "migrations": versions.all() == [head], "worker": alive}
+    return {"database": True, "migrations": version not in outdated, "worker": alive}
 
 
 async def outbox(db: AsyncSession) -> tuple[int, float]:
