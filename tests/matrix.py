@@ -1,0 +1,380 @@
+"""The access matrix: every operation of the contract, every kind of caller, and what the rules say of each pair."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Literal
+from uuid import UUID
+
+from httpx import AsyncClient, Response
+from jose import jwt
+from pyotp.totp import TOTP
+from sqlalchemy import delete, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.models import PLATFORM, Account, AccountMember, Base, Partner, PartnerMember, Throttle, User, new_id, utc_now
+from app.policy import ACCOUNT_ROLES, GRANTS, PARTNER_ROLES, Permission, Role, allowing
+from app.services import invitations, passwords, sessions, totp
+from tests.conftest import PASSWORD, World, password_hash
+
+R = Role
+Refusal = tuple[int, str]
+
+
+# --- the operations: as the contract names them ---
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of the contract."""
+
+    id: str
+    method: str
+    path: str
+    permission: str
+    parameters: tuple[str, ...]
+    body: str | None
+    optional_token: bool
+
+    @property
+    def writes(self) -> bool:
+        return self.method != "GET"
+
+
+def operations(world: World) -> list[Operation]:
+    """All of them; a new endpoint is in here by itself."""
+    return [_operation(path, method, found)
+            for path, item in world.app.openapi()["paths"].items() for method, found in item.items()]  # fmt: skip
+
+
+def _operation(path: str, method: str, found: dict[str, Any]) -> Operation:
+    body = found.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {}).get("$ref")
+    inside = tuple(p["name"] for p in found.get("parameters", []) if p.get("in") == "path")
+    return Operation(found["operationId"], method.upper(), path, found["x-permission"], inside,
+                     body and body.rpartition("/")[2], {} in found["security"])  # fmt: skip
+
+
+# --- the callers ---
+
+
+@dataclass
+class Stage:
+    """A partner with an account, in one state, and the things that operations need there."""
+
+    partner: Partner
+    account: Account
+    status: Literal["active", "suspended"] = "active"
+    enabled: bool = True
+    spares: dict[tuple[str, bool], str] = field(default_factory=dict[tuple[str, bool], str])
+
+    @property
+    def tag(self) -> str:
+        """The word in the names and addresses of all that is here."""
+        return self.partner.name.split()[0]
+
+    @property
+    def path(self) -> str:
+        return f"/v1/partners/{self.partner.id}"
+
+    @property
+    def account_path(self) -> str:
+        return f"{self.path}/accounts/{self.account.id}"
+
+
+@dataclass
+class Actor:
+    """Somebody who calls operations of a stage: what they are there, and what kind of token they send.
+
+    `confined` says which account the token is for: none (a session's own), this one, another one of the partner, or
+    one of another partner.
+    """
+
+    name: str
+    stage: Stage
+    client: AsyncClient
+    person: str
+    roles: frozenset[Role] = frozenset()
+    signed_in: bool = True
+    confined: Literal["", "here", "sibling", "elsewhere"] = ""
+
+    @property
+    def anonymous(self) -> bool:
+        return "Authorization" not in self.client.headers
+
+
+# --- what the rules say ---
+
+
+def refusal(operation: Operation, actor: Actor) -> Refusal | None:
+    """Status and code of the refusal; None when the caller may. Order: who (401), there (404), allowed (403)."""
+    if operation.permission == "public" and (actor.anonymous or not operation.optional_token):
+        return None
+    if not actor.signed_in:
+        return 401, "unauthenticated"
+    if "partner_id" in operation.parameters:
+        return _refusal_in_partner(operation, actor)
+    if actor.confined:  # such a token is good for its account and for nothing else
+        return 403, "insufficient_scope"
+    if operation.permission in ("self", "public"):
+        return None
+    return None if allowing(actor.roles & {R.OPERATOR}, Permission(operation.permission)) else (403, "forbidden")
+
+
+def _refusal_in_partner(operation: Operation, actor: Actor) -> Refusal | None:
+    permission, of_account = Permission(operation.permission), "account_id" in operation.parameters
+    if actor.confined == "elsewhere":
+        return 404, "not_found"
+    if actor.confined and not of_account:
+        return 403, "insufficient_scope"
+    if actor.confined == "sibling":
+        return 404, "not_found"
+    roles = actor.roles if of_account else actor.roles - ACCOUNT_ROLES
+    if actor.confined:  # whatever else the person is: in here counts only the role in the account
+        roles &= ACCOUNT_ROLES
+    if not roles:  # a thing of others does not exist
+        return 404, "not_found"
+    if actor.stage.status == "suspended" and R.OPERATOR not in roles:
+        return 403, "partner_suspended"
+    awake = roles if actor.stage.enabled else roles - PARTNER_ROLES  # members of accounts work on
+    if allowing(awake, permission):
+        return None
+    if awake != roles:
+        return 403, "partner_management_off"
+    if GRANTS[permission] <= ACCOUNT_ROLES and not roles & ACCOUNT_ROLES:
+        return 403, "not_a_member"
+    return 403, "forbidden"
+
+
+# --- what is true in the database ---
+
+
+class Ledger:
+    """Checksums of what the tables hold, read as their owner, past row-level security."""
+
+    def __init__(self, world: World) -> None:
+        url = world.settings.owner_database_url
+        assert url is not None
+        self._engine = create_async_engine(make_url(url.get_secret_value()), pool_size=1)
+        world.stack.push_async_callback(self._engine.dispose)
+
+    async def of_everything(self) -> str:
+        return await self._sum({table.name: "true" for table in Base.metadata.sorted_tables})
+
+    async def of_partner(self, partner: Partner) -> str:
+        """Everything that belongs to one partner."""
+        owned = {t.name: f"partner_id = '{partner.id}'" for t in Base.metadata.sorted_tables if "partner_id" in t.c}
+        return await self._sum(owned | {"partners": f"id = '{partner.id}'"})
+
+    async def _sum(self, tables: Mapping[str, str]) -> str:
+        rows = " UNION ALL ".join(
+            f"SELECT '{t}' || md5(t::text) AS row FROM {t} AS t WHERE {only}" for t, only in tables.items()
+        )
+        query = text(f"SELECT count(*), md5(string_agg(row, '' ORDER BY row)) FROM ({rows}) AS found")
+        async with self._engine.connect() as connection:
+            rows_seen, found = (await connection.execute(query)).one()
+        assert rows_seen > 5, "the owner sees no rows: the checksum would hold whatever happens"
+        return found
+
+
+# --- requests that succeed, for whoever may send them ---
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request of an operation, good for one use."""
+
+    operation: Operation
+    ids: dict[str, str]
+    body: Any
+
+    async def send(self, client: AsyncClient, **ids: str) -> Response:
+        """Send it, perhaps with other ids in the path."""
+        path = self.operation.path.format(**self.ids | ids)
+        match = {"If-Match": "*"} if self.operation.method in ("PATCH", "DELETE") else {}
+        return await client.request(self.operation.method, path, json=self.body, headers=match)
+
+
+class Requests:
+    """Makes them: an id for each path parameter, an example for each body. What has no row in here fails by name."""
+
+    def __init__(self, world: World, operator: AsyncClient, lobby: Stage) -> None:
+        self.world, self.operator, self.lobby = world, operator, lobby
+        self._numbers = count(1)
+
+    def unique(self, word: str) -> str:
+        return f"{word}{next(self._numbers)}"
+
+    async def build(self, operation: Operation, actor: Actor, *, succeeds: bool = True) -> Request:
+        """One that would succeed if the caller may; set up for it only when it `succeeds`."""
+        ids = {name: await PARAMETERS[name](self, operation, actor) for name in operation.parameters}
+        if succeeds and operation.id in BEFORE:
+            await BEFORE[operation.id](self, actor)
+        return Request(operation, ids, await BODIES[operation.body](self, actor) if operation.body else None)
+
+    async def clear_up(self, operation: Operation, actor: Actor) -> None:
+        """After a success that wrote: put back what others rely on."""
+        for name in operation.parameters:
+            actor.stage.spares.pop((name, "account_id" in operation.parameters), None)
+        if operation.id == "archiveAccount":
+            assert (await self.operator.post(f"{actor.stage.account_path}/restore")).status_code == 200
+        if operation.permission == "self" or operation.id == "confirmPasswordReset":
+            await self._as_before(actor.person if operation.permission == "self" else "Bystander")
+        if operation.id == "deleteSession":
+            actor.client.headers["Authorization"] = f"Bearer {await self.world.token(actor.person)}"
+
+    async def _as_before(self, person: str) -> None:
+        async with self.world.transaction(PLATFORM) as db:
+            user = await db.get_one(User, self.world.people[person].id)
+            user.password_hash, user.totp_secret, user.totp_enabled_at = password_hash(), None, None
+
+    # path parameters
+
+    async def partner_id(self, _operation: Operation, actor: Actor) -> str:
+        return str(actor.stage.partner.id)
+
+    async def account_id(self, _operation: Operation, actor: Actor) -> str:
+        return str(actor.stage.account.id)
+
+    async def session_id(self, _operation: Operation, actor: Actor) -> str:
+        person = actor.person if actor.signed_in else "Bystander"
+        return jwt.get_unverified_claims(await self.world.token(person))["sid"]
+
+    async def user_id(self, operation: Operation, actor: Actor) -> str:
+        stage, of_account = actor.stage, "account_id" in operation.parameters
+        if (found := stage.spares.get(("user_id", of_account))) is None:
+            user, owner = await self.world.user(self.unique(f"{stage.tag}Spare")), stage.partner.id
+            async with self.world.transaction(owner) as db:
+                if of_account:
+                    db.add(AccountMember(partner_id=owner, account_id=stage.account.id, user_id=user.id,
+                                         role=R.ACCOUNT_EDITOR))  # fmt: skip
+                else:
+                    db.add(PartnerMember(partner_id=owner, user_id=user.id, role=R.PARTNER_MANAGER))
+            found = stage.spares["user_id", of_account] = str(user.id)
+        return found
+
+    async def invitation_id(self, operation: Operation, actor: Actor) -> str:
+        stage, of_account = actor.stage, "account_id" in operation.parameters
+        if (found := stage.spares.get(("invitation_id", of_account))) is None:
+            email = f"{self.unique(stage.tag)}@example.com"
+            found = stage.spares["invitation_id", of_account] = await self.invite(stage, email, of_account=of_account)
+        return found
+
+    async def invite(self, stage: Stage, email: str, *, of_account: bool) -> str:
+        role = R.ACCOUNT_VIEWER if of_account else R.PARTNER_VIEWER
+        place = stage.account_path if of_account else stage.path
+        answer = await self.operator.post(f"{place}/invitations", json={"email": email, "role": role})
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
+
+    # bodies that need something to exist
+
+    async def invitation_token(self, email: str) -> str:
+        invitation_id = await self.invite(self.lobby, email, of_account=True)
+        return invitations.token_of(self.world.app.state.keys, self.lobby.partner.id, UUID(invitation_id), 1)
+
+    async def preview(self, _actor: Actor) -> Any:
+        return {"token": await self.invitation_token(f"{self.unique('new')}@example.com")}
+
+    async def registration(self, actor: Actor) -> Any:
+        if not actor.anonymous:
+            return {"token": await self.invitation_token(f"{actor.person.lower()}@example.com")}
+        token = await self.invitation_token(f"{self.unique('new')}@example.com")
+        return {"token": token, "name": "New", "password": PASSWORD}
+
+    async def refresh_token(self, _actor: Actor) -> Any:
+        user = await self.world.user("Bystander")
+        async with self.world.transaction(PLATFORM) as db:
+            opened = await sessions.log_in(
+                db, self.world.app.state.keys, sessions.Attempt(user.id, user.password_hash, []), code=None,
+                address=None, days=1, user_agent="", request_id=None,
+            )  # fmt: skip
+        return {"refresh_token": opened.refresh_token}
+
+    async def reset(self, _actor: Actor) -> Any:
+        user = await self.world.user("Bystander")
+        async with self.world.transaction(PLATFORM) as db:
+            token = await passwords.open_reset(db, self.world.app.state.keys, new_id(), user, minutes=60)
+        return {"token": token, "password": PASSWORD}
+
+    # the second factor
+
+    async def totp_code(self, actor: Actor) -> Any:
+        return {"code": TOTP(await self.totp(actor, on=False)).now()}
+
+    async def totp_on(self, actor: Actor) -> None:
+        await self.totp(actor, on=True)
+
+    async def totp(self, actor: Actor, *, on: bool) -> str:
+        """Begin to switch the second factor on, or have it on; the authenticator's secret."""
+        async with self.world.transaction(PLATFORM) as db:
+            user = await db.get_one(User, self.world.people[actor.person].id)
+            secret = totp.start(self.world.app.state.keys, user)
+            user.totp_enabled_at = utc_now() if on else None
+        return secret
+
+    async def beat(self, _actor: Actor) -> None:
+        await self.world.worker().beat()
+
+    async def unthrottled(self, _actor: Actor) -> None:
+        async with self.world.transaction(PLATFORM) as db:
+            await db.execute(delete(Throttle))
+
+    async def archived(self, actor: Actor) -> None:
+        gone = await self.operator.delete(actor.stage.account_path, headers={"If-Match": "*"})
+        assert gone.status_code == 204, gone.text
+
+
+def _fixed(body: dict[str, Any]) -> Callable[[Requests, Actor], Awaitable[Any]]:
+    async def make(requests: Requests, actor: Actor) -> Any:
+        return dict(body)
+
+    return make
+
+
+def _unique(field: str, template: str, **rest: Any) -> Callable[[Requests, Actor], Awaitable[Any]]:
+    """A body whose `field` is another one each time."""
+
+    async def make(requests: Requests, actor: Actor) -> Any:
+        return {field: template.format(requests.unique("fresh")), **rest}
+
+    return make
+
+
+LOG_IN = {"email": "bystander@example.com", "password": PASSWORD}
+
+PARAMETERS: dict[str, Callable[[Requests, Operation, Actor], Awaitable[str]]] = {
+    "partner_id": Requests.partner_id,
+    "account_id": Requests.account_id,
+    "user_id": Requests.user_id,
+    "invitation_id": Requests.invitation_id,
+    "session_id": Requests.session_id,
+}
+
+BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
+    "SessionCreate": _fixed(LOG_IN),
+    "SessionRefresh": Requests.refresh_token,
+    "MeUpdate": _fixed({"language": "de"}),
+    "PasswordChange": _fixed({"current_password": PASSWORD, "password": PASSWORD}),
+    "Code": Requests.totp_code,
+    "PasswordProof": _fixed({"password": PASSWORD}),
+    "InvitationPreviewRequest": Requests.preview,
+    "RegistrationCreate": Requests.registration,
+    "PasswordResetCreate": _fixed({"email": LOG_IN["email"]}),
+    "PasswordResetConfirm": Requests.reset,
+    "PartnerCreate": _unique("name", "Partner {}"),
+    "PartnerUpdate": _unique("name", "Partner {}"),
+    "PartnerMemberUpdate": _fixed({"role": "partner_viewer"}),
+    "PartnerInvitationCreate": _unique("email", "{}@example.com", role="partner_viewer"),
+    "AccountInvitationCreate": _unique("email", "{}@example.com", role="account_viewer"),
+    "AccountMemberUpdate": _fixed({"role": "account_viewer"}),
+    "AccountCreate": _unique("name", "Account {}"),
+    "AccountUpdate": _unique("name", "Account {}"),
+}
+
+BEFORE: dict[str, Callable[[Requests, Actor], Awaitable[None]]] = {
+    "getReady": Requests.beat,
+    "createPasswordReset": Requests.unthrottled,
+    "disableTotp": Requests.totp_on,
+    "renewRecoveryCodes": Requests.totp_on,
+    "restoreAccount": Requests.archived,
+}
