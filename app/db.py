@@ -37,7 +37,11 @@ def connect(
         pool_timeout=pool_timeout,
         pool_pre_ping=True,
         hide_parameters=True,  # errors are logged; values are not
-        connect_args={"timeout": 5, "server_settings": limits | ({"role": role} if role else {})},
+        connect_args={
+            "timeout": 5,
+            "command_timeout": 25,
+            "server_settings": limits | ({"role": role} if role else {}),
+        },
     )
     event.listen(engine.sync_engine, "handle_error", _hide_values)
     return engine, async_sessionmaker(engine, expire_on_commit=False)

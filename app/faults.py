@@ -108,9 +108,9 @@ def _fault(error: Mapping[str, Any]) -> Fault:
 
 
 def _safe(part: object) -> str:
-    """A key of the client's in a pointer: short and printable. Anything longer names no field of ours."""
+    """A key of the client's in a pointer, if it could be the name of a field: nothing else of the input is repeated."""
     text = str(part)
-    return text if len(text) <= 60 and text.isprintable() else "?"
+    return text if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", text) else "?"
 
 
 def of_http_exception(error: HTTPException, request: Request) -> Problem:

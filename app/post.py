@@ -10,6 +10,7 @@ from datetime import datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -61,6 +62,13 @@ def compose(template: str, language: str, values: dict[str, Any], *, sender: str
     return message
 
 
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class Smtp:
     """An SMTP server; the connection is kept while there is something to send."""
 
@@ -74,7 +82,8 @@ class Smtp:
             username=unquote(parts.username) if parts.username else None,
             password=unquote(parts.password) if parts.password else None,
             use_tls=parts.scheme == "smtps",
-            start_tls=None,  # when the server offers it
+            # When the server offers it; a password travels in clear to this machine only.
+            start_tls=True if parts.username and not _is_here(parts.hostname) and parts.scheme == "smtp" else None,
             tls_context=ssl.create_default_context() if parts.scheme == "smtps" or parts.username else None,
             timeout=SEND_SECONDS,
         )

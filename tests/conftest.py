@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+import structlog
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from pydantic import SecretStr
@@ -33,6 +34,15 @@ from app.post import Mailbox
 from app.services import accounts, partners, sessions, users
 from app.tenancy import confine
 from app.worker import Worker
+
+# Tracebacks of provoked failures without the values of locals: rendering those takes seconds.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 ROOT = Path(__file__).parent.parent
 PASSWORD = "a staple of correct horses"

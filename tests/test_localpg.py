@@ -150,6 +150,8 @@ def test_server_has_its_own_session_and_none_of_our_files(home: Path, start: Sta
     links = [os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{process.pid}/fd")]
     assert not [link for link in links if link.endswith(".lock")]
     os.killpg(user.pid, signal.SIGINT)  # what Ctrl-C does: to the whole foreground group
+    time.sleep(0.3)
+    user.kill()  # it may have inherited that Ctrl-C is ignored
     user.communicate()
     assert running(home).pid == process.pid
 

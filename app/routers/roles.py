@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from app.access import Public
 from app.policy import GRANTS, Role
@@ -21,8 +21,9 @@ async def list_roles() -> dict[str, Any]:
 
 
 @router.get("/.well-known/jwks.json", response_model=JsonWebKeySet)
-async def get_jwks(request: Request) -> dict[str, Any]:
+async def get_jwks(request: Request, response: Response) -> dict[str, Any]:
     """The public keys (RFC 7517) that verify access tokens, ours and those of accounts."""
+    response.headers["Cache-Control"] = "public, max-age=300"
     return {"keys": request.app.state.keys.jwks}
 
 

@@ -353,7 +353,7 @@ def _functions() -> None:
         """
         SELECT d.partner_id FROM deliveries d
          WHERE d.done_at IS NULL AND d.due_at <= now_at AND (d.leased_until IS NULL OR d.leased_until <= now_at)
-         GROUP BY d.partner_id ORDER BY min(d.due_at) LIMIT 100
+         GROUP BY d.partner_id ORDER BY random() LIMIT 100
         """,
     )
     definer_function(
