@@ -12,11 +12,12 @@ from fastapi.routing import APIRoute
 from sqlalchemy import and_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db import Db
+from app import policy
+from app.db import Db, UnitsOfWork, unit_of_work
 from app.models import PLATFORM, Account, AccountMember, Partner, PartnerMember, Session, User, new_id, utc_now
 from app.models.partner import PartnerStatus
 from app.models.user import UserStatus
-from app.policy import ACCOUNT_ROLES, GRANTS, Access, Caller, Permission, Role, allowing
+from app.policy import ACCOUNT_ROLES, GRANTS, INSIDE, PARTNER_ROLES, Access, Caller, Permission, Role, allowing
 from app.problems import (
     Forbidden,
     InsufficientScope,
@@ -113,9 +114,17 @@ async def _mark_used(db: AsyncSession, session_id: UUID, last_used_at: datetime)
         await db.execute(update(Session).where(Session.id == session_id).values(last_used_at=now))
 
 
+def origin_of(request: Request) -> policy.Request:
+    """Where a request comes from: the proxy's word for it, if the proxy is trusted."""
+    return policy.Request(request.scope["request_id"], request.client.host if request.client else None)
+
+
+Origin = Annotated[policy.Request, Depends(origin_of)]
+
+
 def _caller(request: Request, token: Token, *, operator: bool) -> Caller:
-    address = request.client.host if request.client else None
-    return Caller(token.user_id, token.session_id, operator, request.scope.get("request_id"), address)
+    origin = origin_of(request)
+    return Caller(token.user_id, token.session_id, operator, origin.id, origin.address)
 
 
 # --- what the caller may do ---
@@ -196,13 +205,14 @@ async def _grant(request: Request, db: AsyncSession, caller: Caller, found: Stan
     """The last word, the same for partner and account."""
     if not roles:
         raise NotFound
-    if found.partner_status == PartnerStatus.SUSPENDED and Role.OPERATOR not in roles:
-        raise PartnerSuspended
-    awake = roles if found.partner_management_enabled else roles & {Role.OPERATOR, *ACCOUNT_ROLES}
+    suspended = found.partner_status == PartnerStatus.SUSPENDED
+    awake = roles & {Role.OPERATOR} if suspended else roles
+    if not found.partner_management_enabled and roles & PARTNER_ROLES:  # its own people: in as members, no more
+        awake = awake & ({Role.OPERATOR, *ACCOUNT_ROLES} if permission in INSIDE else {Role.OPERATOR})
     granted = allowing(awake, permission)
     if not granted:
         if awake != roles:
-            raise PartnerManagementOff
+            raise PartnerSuspended if suspended else PartnerManagementOff
         raise NotAMember if GRANTS[permission] <= ACCOUNT_ROLES and not roles & ACCOUNT_ROLES else Forbidden
     await recall(request, db, partner_id, caller.user_id)
     return Access(caller, partner_id, granted, account_id)
@@ -222,6 +232,12 @@ async def _self_guard(request: Request, db: Db) -> Caller:
     return await _signed_in(request, db)
 
 
+async def _self_guard_apart(request: Request, begin: UnitsOfWork) -> Caller:
+    """The same in a transaction of its own: for what hashes a password and must hold no connection meanwhile."""
+    async with unit_of_work(begin) as db:
+        return await _signed_in(request, db)
+
+
 async def _optional(request: Request, db: Db) -> Caller | None:
     return await _signed_in(request, db) if "Authorization" in request.headers else None
 
@@ -236,6 +252,7 @@ def _marked(guard: Callable[..., Any], permission: str) -> Any:
 
 
 Self = Annotated[Caller, _marked(_self_guard, SELF)]
+SelfApart = Annotated[Caller, _marked(_self_guard_apart, SELF)]
 Public = _marked(public, PUBLIC)
 MaybeSelf = Annotated[Caller | None, Depends(_optional, scope="function")]
 

@@ -1,18 +1,23 @@
 """Engine and unit of work. One request is one transaction."""
 
+import select
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated, Final, cast
+from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends, Request
 from sqlalchemy import ExceptionContext, event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.problems import Problem
 
 Sessions = async_sessionmaker[AsyncSession]
 APP_ROLE: Final = "tenantry_app"
+IDLE_SECONDS: Final = 1.0
 
 
 class UnsafeRole(Exception):
@@ -35,7 +40,6 @@ def connect(
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=pool_timeout,
-        pool_pre_ping=True,
         hide_parameters=True,  # errors are logged; values are not
         connect_args={
             "timeout": 5,
@@ -44,7 +48,36 @@ def connect(
         },
     )
     event.listen(engine.sync_engine, "handle_error", _hide_values)
+    event.listen(engine.sync_engine, "checkin", _note_use)
+    event.listen(engine.sync_engine, "checkout", _replace_if_dead)
     return engine, async_sessionmaker(engine, expire_on_commit=False)
+
+
+def _note_use(_connection: object, entry: ConnectionPoolEntry) -> None:
+    entry.info["used"] = time.monotonic()
+
+
+def _replace_if_dead(connection: Any, entry: ConnectionPoolEntry, _proxy: object) -> None:
+    """Find out before a request does. `pool_pre_ping` would ask the server each time: three round trips a request.
+
+    Here it is asked only when there is a reason: a while without use, or something to read though nothing was asked,
+    with which a server that ends a connection says so.
+    """
+    used = entry.info.get("used")  # gone with the connection: a fresh one is not asked
+    try:
+        if used is not None and (time.monotonic() - used > IDLE_SECONDS or _has_word(connection.driver_connection)):
+            connection.ping()
+    except Exception as error:
+        raise InvalidatePoolError from error  # the pool connects anew
+
+
+def _has_word(connection: Any) -> bool:
+    """Whether the connection is closed, or the server has sent something that the event loop has not read yet."""
+    if connection.is_closed():
+        return True
+    poll = select.poll()
+    poll.register(connection._transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _hide_values(context: ExceptionContext) -> None:
@@ -79,9 +112,17 @@ async def unit_of_work(sessions: Sessions) -> AsyncGenerator[AsyncSession]:
         try:
             yield session
         except Problem as problem:
-            await (session.commit() if problem.keep else session.rollback())
+            await (_commit(session) if problem.keep else session.rollback())
             raise
+        await _commit(session)
+
+
+async def _commit(session: AsyncSession) -> None:
+    try:
         await session.commit()
+    except DBAPIError as error:
+        vars(error)[AT_COMMIT] = True
+        raise
 
 
 async def get_sessions(request: Request) -> Sessions:
@@ -103,6 +144,7 @@ UnitsOfWork = Annotated[Sessions, Depends(get_sessions)]
 
 
 SQLSTATES: Mapping[str, str] = {"40001": "serialization", "40P01": "deadlock"}
+AT_COMMIT: Final = "tenantry_at_commit"
 
 AWAY: Final = ("55P03", "25P03", "3D000", "55000")
 """Lock timeout, idle too long, no such database, database that takes no connections."""
@@ -114,8 +156,15 @@ def sqlstate(error: DBAPIError) -> str:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the whole transaction may simply be run again: a deadlock or a serialization failure."""
-    return isinstance(error, DBAPIError) and sqlstate(error) in SQLSTATES
+    """Whether the whole transaction may simply be run again, for it is certainly undone.
+
+    After a deadlock, a serialization failure, or when the connection was lost before the commit. When it is lost
+    during the commit, nobody knows.
+    """
+    if not isinstance(error, DBAPIError):
+        return False
+    lost = error.connection_invalidated or sqlstate(error) == "57P01"
+    return sqlstate(error) in SQLSTATES or (lost and AT_COMMIT not in vars(error))
 
 
 def is_outage(error: BaseException) -> bool:
@@ -123,4 +172,4 @@ def is_outage(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         state = sqlstate(error)
         return error.connection_invalidated or state[:2] in ("08", "53", "57") or state in AWAY
-    return False
+    return isinstance(error, (OSError, PoolTimeout))  # refused, too slow to accept, its socket gone; none was free

@@ -104,6 +104,9 @@ def _fault(error: Mapping[str, Any]) -> Fault:
     code = re.sub(r"[^a-z0-9_]", "_", str(error["type"]))[:80]
     context = cast("dict[str, Any]", error.get("ctx") or {})
     text = MESSAGES.get(code, UNKNOWN)
+    if "expected" in context:  # pydantic's list of the words ends in an English "or"
+        german = {**context, "expected": str(context["expected"]).replace(" or ", " oder ")}
+        return Fault(pointer, code, Text(text.en.format_map(context), text.de.format_map(german)))
     return Fault(pointer, code, Text(*(t.format_map(context) if context else t for t in text)))
 
 

@@ -26,7 +26,7 @@ from app.edge import Cors, Edge
 from app.localpg import LocalPg
 from app.post import Mailbox, Smtp, Transport
 from app.routers import ROUTERS
-from app.worker import Worker
+from app.worker import Worker, measure_for_ever
 
 VERSION = "0.1.0"
 
@@ -111,8 +111,9 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.tokens = security.Tokens(
             app.state.keys, settings.url, timedelta(minutes=settings.access_token_minutes)
         )
-        if settings.embedded_worker:
-            await stack.enter_async_context(_task(_working(app)))
+        await stack.enter_async_context(
+            _task(_working(app) if settings.embedded_worker else measure_for_ever(sessions))
+        )
         yield
 
 

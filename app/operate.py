@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import re
 import subprocess
+import tempfile
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
@@ -21,6 +23,7 @@ from app.localpg import LocalPg, find_bin_dir
 from app.main import embedded
 
 DATABASE = "tenantry"
+OWNER_POLICY = re.compile(r" POLICY public (\w+) owner ")  # a line of `pg_restore --list`, see migrations/walls.py
 
 
 class Refused(Exception):
@@ -147,12 +150,23 @@ async def _load(settings: Settings, url: str, source: Path) -> None:
     async with _connection(url) as connection:  # a backup holds no roles
         if not await connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": APP_ROLE}):
             await connection.execute(text(f"CREATE ROLE {APP_ROLE} LOGIN"))
-    _run(settings, url, "pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--dbname",
-         str(make_url(url).database), str(source))  # fmt: skip
+    # The owner's policies name the login that owned the tables then. That one may be missing here, and it would be
+    # the wrong one: they are left out of what is loaded, and made for whoever owns the tables now.
+    lines = _run(settings, url, "pg_restore", "--list", str(source)).splitlines()
+    with tempfile.NamedTemporaryFile("w", suffix=".list") as wanted:
+        wanted.write("\n".join(line for line in lines if not OWNER_POLICY.search(line)))
+        wanted.flush()
+        _run(settings, url, "pg_restore", "--exit-on-error", "--single-transaction", "--no-owner",
+             f"--use-list={wanted.name}", "--dbname", str(make_url(url).database), str(source))  # fmt: skip
+    async with _connection(url) as connection:
+        for table in [found[1] for line in lines if (found := OWNER_POLICY.search(line))]:
+            await connection.execute(
+                text(f'CREATE POLICY owner ON "{table}" TO CURRENT_USER USING (true) WITH CHECK (true)')
+            )
 
 
-def _run(settings: Settings, url: str, program: str, *arguments: str) -> None:
-    """One of PostgreSQL's programs; the password goes through the environment, not the command line."""
+def _run(settings: Settings, url: str, program: str, *arguments: str) -> str:
+    """What one of PostgreSQL's programs prints; the password goes through the environment, not the command line."""
     parts = make_url(url)
     host, port = parts.host or parts.query.get("host"), parts.port or parts.query.get("port")
     known = {"PGHOST": host, "PGPORT": port, "PGUSER": parts.username, "PGPASSWORD": parts.password,
@@ -167,6 +181,7 @@ def _run(settings: Settings, url: str, program: str, *arguments: str) -> None:
     )
     if done.returncode:
         raise Refused(f"{program}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}")
+    return done.stdout
 
 
 async def _ensure_database(server: LocalPg, name: str) -> None:

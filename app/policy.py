@@ -64,15 +64,42 @@ def allowing(roles: Set[Role], permission: Permission) -> frozenset[Role]:
     return GRANTS[permission] & roles
 
 
+# What members do inside an account: it works on while partner management is off, for whoever is a member.
+INSIDE = frozenset({P.ACCOUNT_ENTER})
+
+
+class Actor(StrEnum):
+    """In what capacity somebody acted."""
+
+    USER = "user"
+    OPERATOR = "operator"
+    API_CLIENT = "api_client"
+    SYSTEM = "system"
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who acts, and from where: what the change log says of every change."""
+    """Who acts, for whom, and from where: what the change log says of every change."""
 
     user_id: UUID
     session_id: UUID
     operator: bool = False
     request_id: str | None = None
     address: str | None = None
+    actor: Actor = Actor.USER
+    on_behalf_of: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Where a request comes from, before it is known who makes it."""
+
+    id: str
+    address: str | None
+
+    def by(self, user_id: UUID) -> Caller:
+        """The same, made by somebody who holds no session (yet)."""
+        return Caller(user_id, UUID(int=0), request_id=self.id, address=self.address)
 
 
 @dataclass(frozen=True, slots=True)

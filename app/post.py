@@ -91,7 +91,8 @@ class Smtp:
 
     async def send(self, message: EmailMessage) -> None:
         """Raises:
-        Undeliverable: the server said no for good (5xx). Anything else may be tried again.
+        Undeliverable: the server said no for good (5xx) to this mail or to its recipient. Anything else may be
+            tried again: a refused greeting, log-in or sender is a fault of our set-up, and somebody will mend it.
         """
         try:
             await self._connect()
@@ -101,9 +102,9 @@ class Smtp:
             if all(r.code >= 500 for r in refused.recipients):
                 raise Undeliverable(f"{refused.recipients[0].code}") from None
             raise
-        except aiosmtplib.SMTPResponseException as refused:
+        except aiosmtplib.SMTPDataError as refused:
             await self.close()
-            if 500 <= refused.code < 600 and not isinstance(refused, aiosmtplib.SMTPAuthenticationError):
+            if refused.code >= 500:
                 raise Undeliverable(f"{refused.code}") from None
             raise
         except BaseException:

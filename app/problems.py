@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 Language = str  # "en" or "de"
 
@@ -29,8 +29,6 @@ class Fault(NamedTuple):
 class FieldError(BaseModel):
     """One field that is not valid."""
 
-    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
-
     pointer: Annotated[
         str,
         Field(
@@ -45,8 +43,6 @@ class FieldError(BaseModel):
 
 class ProblemDetails(BaseModel):
     """Problem details (RFC 9457). `code` is stable; `title` and `detail` are for people, by `Accept-Language`."""
-
-    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
 
     type: Annotated[
         str,

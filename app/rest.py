@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Protocol, TypeVar, cast
+from typing import Annotated, Any, Final, Generic, Protocol, TypeVar, cast
 from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request, Response
@@ -15,9 +15,10 @@ from itsdangerous import BadData, URLSafeSerializer
 from pydantic import BaseModel, Field
 from sqlalchemy import literal
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db import is_transient
+from app.db import is_transient, sqlstate
 from app.models import StoredAnswer
 from app.problems import (
     Fault,
@@ -243,6 +244,7 @@ def conditional(request: Request, response: Response, tag_content: bool) -> Resp
 
 # --- Idempotency-Key ---
 
+LOCK_TIMEOUT: Final = "55P03"
 KEPT_HEADERS = ("ETag", "Location", "Content-Type")
 KEY_FAULT = Fault("header:idempotency-key", "string_pattern_mismatch",
                   Text("1 to 255 visible ASCII characters.", "1 bis 255 sichtbare ASCII-Zeichen."))  # fmt: skip
@@ -284,7 +286,13 @@ async def recall(request: Request, db: AsyncSession, partner_id: UUID, actor_id:
     )
     values = {c.key: getattr(row, c.key) for c in StoredAnswer.__mapper__.column_attrs}
     claim = insert(StoredAnswer).values(**values).on_conflict_do_nothing().returning(literal(1))
-    if await (await db.connection()).scalar(claim):
+    try:
+        claimed = await (await db.connection()).scalar(claim)
+    except DBAPIError as error:
+        if sqlstate(error) != LOCK_TIMEOUT:
+            raise
+        raise KeyInUse from None  # the first one takes its time
+    if claimed:
         request.scope["stored_answer"] = await db.get_one(StoredAnswer, (partner_id, actor_id, key))
         return
     stored = await db.get(StoredAnswer, (partner_id, actor_id, key))

@@ -100,7 +100,7 @@ def _announce(settings: Settings, log_in: LogIn) -> None:
 
 
 def _text(settings: Settings, log_in: LogIn) -> str:
-    body = json.dumps({"email": log_in.email, "password": log_in.password})
+    body = json.dumps({"email": log_in.email, "password": "<password>" if log_in.changed else log_in.password})
     mailbox = f"  Mailbox   {settings.url}/dev/mail\n" if settings.smtp_url is None else ""
     password = "(you changed it)" if log_in.changed else log_in.password
     return (

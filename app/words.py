@@ -10,6 +10,21 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", text).strip()
 
 
+MAX_NAME = 120
+
+
+def name(text: str) -> str:
+    """A name as it is stored.
+
+    Raises:
+        ValueError: empty, longer than 120 characters, or not to be shown on one line.
+    """
+    found = clean(text)
+    if not 0 < len(found) <= MAX_NAME or not is_printable(found):
+        raise ValueError("a name has 1 to 120 characters that can be shown on one line")
+    return found
+
+
 def is_printable(text: str) -> bool:
     """Whether a name can be shown: no control, format, private or unassigned character, no line break."""
     return not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for c in text)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -13,11 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import post
 from app.config import Settings
-from app.db import Sessions, unit_of_work
-from app.metrics import DELIVERIES
+from app.db import Sessions, is_outage, is_transient, unit_of_work
+from app.metrics import DELIVERIES, OUTBOX_AGE, OUTBOX_DEPTH
 from app.models import PLATFORM, Delivery, WorkerBeat, new_id, utc_now
 from app.security import Keys
-from app.services import letters, passwords, sessions, throttles
+from app.services import health, letters, passwords, sessions, throttles
 from app.tenancy import confine
 
 log = structlog.get_logger("worker")
@@ -27,10 +28,38 @@ BEAT_SECONDS = 10.0
 KEEP_DELIVERIES = timedelta(days=30)
 KEEP_ANSWERS = timedelta(hours=24)
 EVENTS_AT_ONCE = 500
+STOP_SECONDS = 5.0
+MARK_PAUSES = (0.1, 0.3, 1.0, 3.0)
+
+
+async def measure(begin: Sessions) -> None:
+    """Put the outbox into the figures of this process."""
+    async with unit_of_work(begin) as db:
+        depth, age = await health.outbox(db)
+    OUTBOX_DEPTH.set(depth)
+    OUTBOX_AGE.set(age)
+
+
+async def measure_for_ever(begin: Sessions) -> None:
+    """For a server process without a worker inside: the figures of workers elsewhere do not reach it."""
+    while True:
+        await asyncio.sleep(BEAT_SECONDS)
+        try:
+            await measure(begin)
+        except Exception as error:
+            _report("measure", error)
+
+
+def _report(work: str, error: Exception) -> None:
+    """An outage in one line, for it passes by itself; anything else is a mistake of ours, with its traceback."""
+    if is_outage(error) or is_transient(error):
+        log.warning("work failed", work=work, error=type(error).__name__)
+    else:
+        log.exception("work failed", work=work)
 
 
 class Worker:
-    """One worker. Cancel `run` to stop it: what it was sending is sent again by another, once its lease is over."""
+    """One worker. Cancel `run` to stop it: it finishes the mail in its hands, within seconds, and begins no other."""
 
     def __init__(self, begin: Sessions, keys: Keys, settings: Settings, transport: post.Transport) -> None:
         self.begin, self.keys, self.settings, self.transport = begin, keys, settings, transport
@@ -52,7 +81,7 @@ class Worker:
             try:
                 await work()
             except Exception as error:
-                log.warning("work failed", work=getattr(work, "__name__", ""), error=type(error).__name__)
+                _report(getattr(work, "__name__", ""), error)
                 await asyncio.sleep(1)
             await asyncio.sleep(seconds)
 
@@ -70,9 +99,25 @@ class Worker:
     async def deliver_one(self, partner_id: UUID) -> bool:
         """Send the delivery of a partner that has been due longest; False when there is none.
 
-        Lease, send, mark: three steps, so that no transaction is open while a mail server takes its time. A
-        worker that dies after the server said yes and before the mark leaves a mail that is sent twice, with the
-        same Message-ID; SMTP has no transaction that could span both sides.
+        Who is cancelled meanwhile still finishes it: between the server's yes and the mark, giving up would repeat it.
+        """
+        work = asyncio.create_task(self._deliver_one(partner_id))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work], timeout=STOP_SECONDS)
+            raise
+        finally:
+            if not work.done():
+                work.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await work
+
+    async def _deliver_one(self, partner_id: UUID) -> bool:
+        """Lease, send, mark: three steps, so that no transaction is open while a mail server takes its time.
+
+        A worker that is killed after the server said yes and before the mark leaves a mail that is sent twice, with
+        the same Message-ID; SMTP has no transaction that could span both sides.
         """
         delivery = await self._lease(partner_id)
         if delivery is None:
@@ -83,7 +128,10 @@ class Worker:
             await self._mark(delivery, "failed", f"refused: {error}")
         except (OSError, TimeoutError, post.SMTPException) as error:
             await self._retry(delivery, error)
-        except Exception as error:  # a mistake of ours: loud, and tried again after it is mended
+        except Exception as error:
+            if is_outage(error):  # the database's, before anything was sent: no fault of this mail
+                raise
+            # A mistake of ours: loud, and tried again after it is mended.
             log.exception("mail not written", delivery=str(delivery.id), template=delivery.template)
             await self._retry(delivery, error)
         else:
@@ -122,9 +170,21 @@ class Worker:
         return "sent"
 
     async def _mark(self, delivery: Delivery, outcome: str, error: str | None) -> None:
+        """Write down what became of it; again after a moment if the database fails, for else it would be repeated."""
         DELIVERIES.labels(delivery.template, outcome).inc()
+        for pause in MARK_PAUSES:
+            try:
+                return await self._mark_once(delivery, outcome, error)
+            except Exception as failure:
+                _report("mark", failure)
+            await asyncio.sleep(pause)
+        return await self._mark_once(delivery, outcome, error)
+
+    async def _mark_once(self, delivery: Delivery, outcome: str, error: str | None) -> None:
         async with unit_of_work(self.begin) as db:
             row = await self._again(db, delivery)
+            if row.done_at is not None:  # the commit before went through, though its answer did not
+                return
             row.done_at, row.outcome, row.last_error = utc_now(), outcome, error
             if outcome != "dropped":
                 await letters.note_outcome(db, row, sent=outcome == "sent")
@@ -156,17 +216,22 @@ class Worker:
 
     async def number_all(self) -> None:
         """Give committed events their positions: only numbered events are read by feeds, webhooks and exports."""
-        for partner_id in await self._partners(func.partners_with_unnumbered_events()):
-            async with unit_of_work(self.begin) as db:
-                await db.execute(select(func.number_events(partner_id, EVENTS_AT_ONCE)))
+        waiting = await self._partners(func.partners_with_unnumbered_events())
+        while waiting:  # in turns, so that one partner's thousands do not hold up the others
+            waiting = [p for p in waiting if await self._number(p) >= EVENTS_AT_ONCE]
+
+    async def _number(self, partner_id: UUID) -> int:
+        async with unit_of_work(self.begin) as db:
+            return await db.scalar(select(func.number_events(partner_id, EVENTS_AT_ONCE))) or 0
 
     async def beat(self) -> None:
-        """Say that this worker lives; readiness asks for it."""
+        """Say that this worker lives, readiness asks for it; and measure the outbox."""
         now: datetime = utc_now()
         async with unit_of_work(self.begin) as db:
             sign = insert(WorkerBeat).values(id=self.id, seen_at=now)
             await db.execute(sign.on_conflict_do_update(index_elements=["id"], set_={"seen_at": now}))
             await db.execute(delete(WorkerBeat).where(WorkerBeat.seen_at < now - timedelta(hours=1)))
+        await measure(self.begin)
 
     async def clean_up(self) -> None:
         """Delete what has served its time."""

@@ -35,7 +35,8 @@ def protect(table: str, column: str = "partner_id") -> None:
     """Row-level security: only rows of the partner in `app.partner_id`, which is set per transaction; unset, none.
 
     The owner has a policy of its own, so that migrations and the functions below reach all rows on servers
-    where no login may have BYPASSRLS. FORCE keeps even the owner from reading without any policy.
+    where no login may have BYPASSRLS. FORCE keeps even the owner from reading without any policy. It names the login
+    that migrates, so that `tenantry restore` (app/operate.py) makes it anew for the owner that it restores under.
     """
     op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
     op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")

@@ -29,7 +29,7 @@ from app.db import APP_ROLE, Sessions, unit_of_work
 from app.localpg import LocalPg
 from app.main import create_app
 from app.models import PLATFORM, Account, AccountMember, Event, Partner, PartnerMember, User, new_id, utc_now
-from app.policy import Access, Caller, Role
+from app.policy import Access, Caller, Request, Role
 from app.post import Mailbox
 from app.services import accounts, partners, sessions, users
 from app.tenancy import confine
@@ -150,7 +150,8 @@ class Owner:
 @pytest.fixture
 async def owner(server: Server, database: str) -> AsyncGenerator[Owner]:
     """The owner of the test's database."""
-    connection: Any = await asyncpg.connect(server.url(database, owner=True).replace("+asyncpg", ""))
+    address = server.url(database, owner=True).replace("+asyncpg", "")
+    connection = await asyncpg.connect(address)  # pyright: ignore[reportUnknownVariableType] - it has no types
     yield Owner(connection)
     await connection.close()
 
@@ -244,8 +245,8 @@ class World:
         user = await self.user(name, operator=operator)
         attempt = sessions.Attempt(user.id, user.password_hash, [])
         async with self.transaction(PLATFORM) as db:
-            opened = await sessions.log_in(db, self.app.state.keys, attempt, code=None, address="127.0.0.1", days=30,
-                                           user_agent="tests", request_id=None)  # fmt: skip
+            opened = await sessions.log_in(db, self.app.state.keys, attempt, Request("test", "127.0.0.1"), code=None,
+                                           days=30, user_agent="tests")  # fmt: skip
         return self.app.state.tokens.issue(user.id, opened.session.id, utc_now())
 
     async def client(self, name: str | None = None, *, operator: bool = False, token: str | None = None) -> AsyncClient:

@@ -13,7 +13,8 @@ from sqlalchemy import delete, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.models import PLATFORM, Account, AccountMember, Base, Partner, PartnerMember, Throttle, User, new_id, utc_now
-from app.policy import ACCOUNT_ROLES, GRANTS, PARTNER_ROLES, Permission, Role, allowing
+from app.policy import ACCOUNT_ROLES, GRANTS, INSIDE, PARTNER_ROLES, Permission, Role, allowing
+from app.policy import Request as Origin
 from app.services import invitations, passwords, sessions, totp
 from tests.conftest import PASSWORD, World, password_hash
 
@@ -133,13 +134,14 @@ def _refusal_in_partner(operation: Operation, actor: Actor) -> Refusal | None:
         roles &= ACCOUNT_ROLES
     if not roles:  # a thing of others does not exist
         return 404, "not_found"
-    if actor.stage.status == "suspended" and R.OPERATOR not in roles:
-        return 403, "partner_suspended"
-    awake = roles if actor.stage.enabled else roles - PARTNER_ROLES  # members of accounts work on
+    suspended = actor.stage.status == "suspended"
+    awake = roles & {R.OPERATOR} if suspended else roles  # whatever else an operator is, is shut out as well
+    if not actor.stage.enabled and roles & PARTNER_ROLES:  # the partner's own people: in as members, and no more
+        awake = awake - PARTNER_ROLES if permission in INSIDE else awake & {R.OPERATOR}
     if allowing(awake, permission):
         return None
     if awake != roles:
-        return 403, "partner_management_off"
+        return 403, "partner_suspended" if suspended else "partner_management_off"
     if GRANTS[permission] <= ACCOUNT_ROLES and not roles & ACCOUNT_ROLES:
         return 403, "not_a_member"
     return 403, "forbidden"
@@ -285,8 +287,8 @@ class Requests:
         user = await self.world.user("Bystander")
         async with self.world.transaction(PLATFORM) as db:
             opened = await sessions.log_in(
-                db, self.world.app.state.keys, sessions.Attempt(user.id, user.password_hash, []), code=None,
-                address=None, days=1, user_agent="", request_id=None,
+                db, self.world.app.state.keys, sessions.Attempt(user.id, user.password_hash, []), Origin("matrix", None),
+                code=None, days=1, user_agent="",
             )  # fmt: skip
         return {"refresh_token": opened.refresh_token}
 
@@ -308,7 +310,7 @@ class Requests:
         """Begin to switch the second factor on, or have it on; the authenticator's secret."""
         async with self.world.transaction(PLATFORM) as db:
             user = await db.get_one(User, self.world.people[actor.person].id)
-            secret = totp.start(self.world.app.state.keys, user)
+            secret = await totp.start(db, self.world.app.state.keys, Origin("matrix", None).by(user.id), user)
             user.totp_enabled_at = utc_now() if on else None
         return secret
 

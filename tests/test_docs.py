@@ -201,7 +201,7 @@ def test_dockerfile_copies_files_that_exist_and_that_are_let_in():
     bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
     assert all(re.fullmatch(r"python:3\.\d+\.\d+-slim-bookworm", base) for base in bases)
     assert text.index("USER tenantry") < text.index("ENTRYPOINT")
-    assert "/health/ready" in text.partition("HEALTHCHECK")[2]
+    assert "/health/live" in text.partition("HEALTHCHECK")[2]  # a database failure restarts no server
 
 
 def test_compose_file_names_images_by_version_and_only_services_that_there_are():

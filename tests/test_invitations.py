@@ -82,7 +82,7 @@ async def test_a_new_user_gets_a_mail_registers_and_is_a_member(stage: Stage):
     assert [a["name"] for a in (await eva.get("/v1/me")).json()["accounts"]] == ["Nordwerk GmbH"]
     assert (await eva.post(f"{stage.url}/switch")).status_code == 200
     types = [e.type for e in await stage.world.events(stage.partner.id)]
-    assert types[-3:] == ["invitation.created", "member.added", "invitation.accepted"]
+    assert types[-4:] == ["invitation.created", "invitation.mail_sent", "account_member.added", "invitation.accepted"]
 
 
 async def test_who_has_a_user_accepts_after_log_in_and_stays_one_user(stage: Stage):

@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -60,19 +60,27 @@ class Received:
 
 @dataclass
 class Post:
-    """A real SMTP server on a port of its own; `refuse` may answer a recipient or a mail otherwise than yes."""
+    """A real SMTP server on a port of its own; each `refuse…` may answer otherwise than yes."""
 
     port: int = 0
     mails: list[Received] = field(default_factory=list[Received])
     asked: list[str] = field(default_factory=list[str])
     refuse: Callable[[str], str | None] = lambda _: None
     refuse_data: Callable[[str], str | None] = lambda _: None
+    refuse_sender: str | None = None
+    refuse_client: str | None = None
+    before_yes: Callable[[], Awaitable[None]] | None = None
     seconds: float = 0
     logins: list[tuple[str, str, bool]] = field(default_factory=list[tuple[str, str, bool]])
 
     @property
     def url(self) -> str:
         return f"smtp://127.0.0.1:{self.port}"
+
+    async def handle_MAIL(self, _server: SMTP, _session: Any, envelope: Envelope, address: str, _o: list[str]) -> str:  # noqa: N802
+        if self.refuse_sender is None:
+            envelope.mail_from = address
+        return self.refuse_sender or "250 OK"
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd calls it so
         self, _server: SMTP, _session: Any, envelope: Envelope, address: str, _options: list[str]
@@ -90,6 +98,8 @@ class Post:
         if refusal is None:
             assert isinstance(envelope.content, bytes)
             self.mails.append(Received(str(envelope.mail_from), recipients, envelope.content))
+            if self.before_yes is not None:
+                await self.before_yes()
         return refusal or "250 OK"
 
     def authenticate(self, _server: Any, session: Any, _envelope: Any, _mechanism: str, given: Any) -> AuthResult:
@@ -99,12 +109,20 @@ class Post:
         return AuthResult(success=found == ("portal@x", SMTP_PASSWORD), handled=False)
 
 
+class Smtpd(SMTP):
+    """aiosmtpd's, which may also refuse whoever connects."""
+
+    async def push(self, status: Any) -> None:
+        refusal = self.event_handler.refuse_client
+        await super().push(refusal if refusal and str(status).startswith("220 ") else status)
+
+
 @asynccontextmanager
 async def mail_server(*, port: int = 0, tls: ssl.SSLContext | None = None, **options: Any) -> AsyncGenerator[Post]:
     post = Post()
 
     def protocol() -> SMTP:
-        return SMTP(post, hostname="mail.test", tls_context=tls, authenticator=post.authenticate, **options)
+        return Smtpd(post, hostname="mail.test", tls_context=tls, authenticator=post.authenticate, **options)
 
     server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", port)
     post.port = server.sockets[0].getsockname()[1]
@@ -369,12 +387,21 @@ async def test_mail_that_the_server_refuses_for_good_has_failed_at_once(there: W
     assert (await anna.get(invitation)).json()["mail_status"] == "sent"
 
 
-@pytest.mark.parametrize("stage", ["recipient", "data", "connection"])
+@pytest.mark.parametrize("stage", ["greeting", "sender", "recipient", "data", "connection"])
 async def test_mail_that_cannot_go_out_now_is_tried_again_under_the_same_message_id(settings: Settings, stage: str):
+    """A refused greeting or sender is no fault of this mail, but of our set-up: even "for good" (5xx) is not for good."""
     async with mail_server() as post:
         port = post.port
+        match stage:
+            case "greeting":
+                post.refuse_client = "554 5.3.2 no service for you"
+            case "sender":
+                post.refuse_sender = "550 5.7.1 you may not send as this"
+            case "recipient":
+                post.refuse = lambda _: "451 4.3.0 later"
+            case _:
+                post.refuse_data = lambda _: "451 4.3.0 later"
         if stage != "connection":
-            setattr(post, "refuse" if stage == "recipient" else "refuse_data", lambda _: "451 4.3.0 later")
             await refused_then_sent(settings, port, post)
     if stage == "connection":
         await refused_then_sent(settings, port, None)
@@ -396,6 +423,7 @@ async def refused_then_sent(settings: Settings, port: int, post: Post | None) ->
         async with mail_server(port=0 if post else port) as again:
             if post:
                 post.refuse = post.refuse_data = lambda _: None
+                post.refuse_client = post.refuse_sender = None
             await deliver(world)
             (mail,) = (post or again).mails
         assert mail.id == f"<{row.id}@sensorhaus.example.com>"

@@ -88,8 +88,8 @@ async def test_each_change_of_members_is_an_event(world: World, crew: tuple[str,
         changed.details and changed.details["before"],
         changed.details and changed.details["after"],
     ) == (
-        "member.role_changed",
+        f"{kind}_member.role_changed",
         {"user_id": str(vera.id), "role": f"{kind}_viewer"},
         {"user_id": str(vera.id), "role": f"{kind}_admin"},
     )
-    assert (removed.type, removed.actor_id) == ("member.removed", (await world.user("Anna")).id)
+    assert (removed.type, removed.actor_id) == (f"{kind}_member.removed", (await world.user("Anna")).id)

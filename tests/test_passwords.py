@@ -10,9 +10,10 @@ import pytest
 from httpx import AsyncClient
 from sqlalchemy import update
 
+from app.config import Settings
 from app.models import PLATFORM, PasswordReset, Throttle, User, UserStatus
 from app.policy import Role
-from tests.conftest import PASSWORD, World, problem, token_of
+from tests.conftest import PASSWORD, World, problem, running, token_of
 from tests.test_sessions import ELSEWHERE, at, is_signed_in, log_in, logged_in, refresh, shown
 
 NEW = "nine purple lanterns"
@@ -304,3 +305,19 @@ async def test_a_network_that_asks_for_many_addresses_must_wait(world: World):
     assert shown(known) == shown(unknown)
     assert (await ask(other)).status_code == 202
     assert [m["To"] for m in await world.mails()] == ["anna@example.com"]
+
+
+async def test_a_password_that_grows_in_its_normal_form_is_wrong_and_no_failure(world: World):
+    await world.user("Anna")
+    api, anna = await world.client(), await world.client("Anna")
+    assert problem(await log_in(api, password="\ufdfa" * 1024)) == (401, "wrong_credentials")
+    answer = await change(anna, "nine purple lanterns", current="\ufdfa" * 1024)
+    assert (problem(answer), answer.json()["errors"][0]["code"]) == ((422, "invalid"), "wrong_password")
+
+
+async def test_no_connection_is_held_while_a_password_is_hashed(settings: Settings):
+    """With a single connection, what waited for a second one would never get it."""
+    async with running(settings.model_copy(update={"pool_size": 1})) as world:
+        clients = [await world.client("Anna"), await world.client("Ben"), await world.client("Cleo")]
+        answers = await asyncio.gather(*(change(client, "nine purple lanterns") for client in clients))
+        assert [a.status_code for a in answers] == [204, 204, 204]

@@ -73,7 +73,7 @@ async def test_two_hundred_concurrent_accepts_by_the_invited_user_make_one_membe
         answers = await asyncio.gather(*(eva.post("/v1/registrations", json=body) for _ in range(200)))
         assert tally(answers) == {(201, None): 1, (410, "invitation_used"): 199}
         assert await count(world, partner, PartnerMember) == 2
-        assert [e.type for e in await world.events(partner.id)].count("member.added") == 1
+        assert [e.type for e in await world.events(partner.id)].count("partner_member.added") == 1
         assert (await eva.get(here)).status_code == 200
 
 
@@ -469,5 +469,5 @@ async def test_clients_that_go_away_leak_no_connection_and_no_half_change(settin
         found = await rows(anna, accounts)
         assert made <= len(found) < 150
         events = [e.type for e in await world.events(partner.id)]
-        assert events.count("account.created") == events.count("member.added") == len(found)
+        assert events.count("account.created") == events.count("account_member.added") == len(found)
         assert await count(world, partner, AccountMember) == len(found)

@@ -4,18 +4,21 @@ import asyncio
 import hashlib
 import json
 import random
+import re
 import subprocess
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
 import pytest
+import structlog
 from httpx import AsyncClient
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -23,11 +26,11 @@ from sqlalchemy.pool import NullPool
 from app.config import Settings
 from app.db import sqlstate
 from app.main import transport_of
-from app.models import Delivery, Event, Partner, new_id
+from app.models import Delivery, Event, Partner, new_id, utc_now
 from app.policy import Access, Caller, Role
 from app.services import events
-from app.worker import Worker
-from tests.conftest import Server, World, running
+from app.worker import EVENTS_AT_ONCE, Worker
+from tests.conftest import Server, World, problem, running
 from tests.test_mail import Post, deliver, mail_server, posting, start_worker
 
 LEASE_SECONDS = 3.0
@@ -162,7 +165,7 @@ async def workers(world: World, size: int) -> AsyncGenerator[Crew]:
 
 @pytest.mark.slow
 async def test_stopped_worker_ends_in_time_and_leaves_nothing_half_done(settings: Settings):
-    """SIGTERM while mails go out: what was in hand goes out again, nothing else is repeated."""
+    """SIGTERM while mails go out: what was in hand is finished, and nothing is repeated."""
     async with mail_server() as post:
         post.seconds = 0.05
         short = posting(settings, post.url).model_copy(update={"lease_seconds": LEASE_SECONDS})
@@ -175,13 +178,116 @@ async def test_stopped_worker_ends_in_time_and_leaves_nothing_half_done(settings
             await asyncio.to_thread(crew.stop)
             assert time.monotonic() - stopped < 10
             assert [p.returncode for p in crew.processes] == [0]
-            assert await open_deliveries(world, partner) > 0
-            await asyncio.sleep(LEASE_SECONDS)
-            await deliver(world)
-            found = Counter(mail.recipients[0] for mail in post.mails)
-            assert len(found) == 40
-            assert found.total() <= 41
-            assert len({mail.id for mail in post.mails}) == 40
+            assert await open_deliveries(world, partner) == 40 - len(post.mails) > 0
+            await deliver(world)  # at once: no lease is left behind
+            assert Counter(mail.recipients[0] for mail in post.mails) == {f"p{n}@example.com": 1 for n in range(40)}
+
+
+async def one_invitation(world: World) -> tuple[AsyncClient, Partner]:
+    """A partner with one mail in the outbox; and its admin."""
+    partner = await world.partner(Anna=Role.PARTNER_ADMIN)
+    anna = await world.client("Anna")
+    await invite_many(anna, f"/v1/partners/{partner.id}", ["eva@example.com"])
+    return anna, partner
+
+
+async def only_delivery(world: World, partner: Partner) -> Delivery:
+    async with world.transaction(partner.id) as db:
+        return (await db.scalars(select(Delivery))).one()
+
+
+async def close(server: Server, database: str) -> None:
+    """Let nobody into the database, and throw out who is in."""
+    await server.execute(
+        f"ALTER DATABASE {database} ALLOW_CONNECTIONS false",
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'",
+    )
+
+
+async def reopen(server: Server, database: str, after: float = 0) -> None:
+    await asyncio.sleep(after)
+    await server.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+
+
+async def test_mail_that_went_out_is_marked_although_the_database_was_away_just_then(
+    settings: Settings, server: Server, database: str
+):
+    async with mail_server() as post, running(posting(settings, post.url)) as world:
+        anna, partner = await one_invitation(world)
+        reopening: list[asyncio.Task[None]] = []
+
+        async def fail() -> None:
+            await close(server, database)
+            reopening.append(asyncio.create_task(reopen(server, database, after=0.5)))
+
+        post.before_yes = fail
+        with structlog.testing.capture_logs() as logged:
+            assert await deliver(world) == 1
+        await asyncio.gather(*reopening)
+        assert {(e["event"], e["log_level"], e["work"]) for e in logged} == {("work failed", "warning", "mark")}
+        assert not any("exc_info" in e for e in logged)
+        row = await only_delivery(world, partner)
+        assert (row.outcome, row.attempts, len(post.mails)) == ("sent", 0, 1)
+        (shown,) = (await anna.get(f"/v1/partners/{partner.id}/invitations")).json()["items"]
+        assert shown["mail_status"] == "sent"
+
+
+async def test_worker_that_is_stopped_finishes_the_mail_in_its_hands(settings: Settings):
+    async with mail_server() as post, running(posting(settings, post.url)) as world:
+        _, partner = await one_invitation(world)
+        post.seconds = 1
+        working = asyncio.create_task(deliver(world))
+        await until(10, lambda: asked(post))
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        assert len(post.mails) == 1
+        assert (await only_delivery(world, partner)).outcome == "sent"
+
+
+@pytest.mark.slow
+async def test_worker_that_is_stopped_does_not_wait_for_ever(settings: Settings):
+    async with mail_server() as post, running(posting(settings, post.url)) as world:
+        _, partner = await one_invitation(world)
+        post.seconds = 60
+        working = asyncio.create_task(deliver(world))
+        await until(10, lambda: asked(post))
+        stopped = time.monotonic()
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        assert 4 < time.monotonic() - stopped < 8
+        row = await only_delivery(world, partner)
+        assert (row.done_at, row.attempts, row.leased_until is not None) == (None, 0, True)  # another sends it
+
+
+async def asked(post: Post) -> bool:
+    return bool(post.asked)
+
+
+async def some(lines: Sequence[object]) -> bool:
+    return bool(lines)
+
+
+async def test_outage_is_one_line_in_the_log_and_a_mistake_of_ours_has_its_traceback(
+    world: World, server: Server, database: str
+):
+    async def logged() -> tuple[str, bool]:
+        """Level of the first line of a worker at work, and whether it has a traceback."""
+        with structlog.testing.capture_logs() as lines:
+            working = asyncio.create_task(world.worker().run())
+            await until(10, lambda: some(lines))
+            working.cancel()
+            with suppress(asyncio.CancelledError):
+                await working
+        assert {line["event"] for line in lines} == {"work failed"}
+        return lines[0]["log_level"], bool(lines[0].get("exc_info"))
+
+    await close(server, database)
+    assert await logged() == ("warning", False)
+    await reopen(server, database)
+    await server.execute("ALTER FUNCTION outbox_state() RENAME TO outbox", database=database)
+    assert await logged() == ("error", True)
 
 
 # --- several at once ---
@@ -335,10 +441,43 @@ def verify(log: list[Event]) -> None:
         assert event.details_hash == hashlib.sha256(event.salt + details).digest()
         facts = [event.partner_id, event.id, event.type, event.subject_type, event.subject_id, event.account_id,
                  event.actor.value, event.actor_id, event.on_behalf_of, event.request_id,
-                 f"{event.created_at.timestamp():.6f}"]  # fmt: skip
+                 f"{event.created_at.timestamp():.6f}", event.origin_hash.hex()]  # fmt: skip
         plain = json.dumps([str(f) if f is not None else None for f in facts], ensure_ascii=False).encode()
         chained = hashlib.sha256(chained + position.to_bytes(8, "big") + plain + event.details_hash).digest()
         assert event.hash == chained, position
+
+
+async def many_events(world: World, number: int) -> Partner:
+    partner = await world.partner()
+    await world.worker().number_all()
+    access = Access(Caller(new_id(), new_id()), partner.id, frozenset({Role.PARTNER_ADMIN}))
+    async with world.transaction(partner.id) as db:
+        for n in range(number):
+            events.record(db, access, "test.happened", partner, after={"number": n})
+    return partner
+
+
+async def unnumbered(world: World, partner: Partner) -> int:
+    async with world.transaction(partner.id) as db:
+        return await db.scalar(select(func.count()).select_from(Event).where(Event.position.is_(None))) or 0
+
+
+async def test_backlog_of_more_events_than_are_numbered_at_once_is_numbered_in_one_turn(world: World):
+    partner = await many_events(world, 2 * EVENTS_AT_ONCE + 1)
+    assert await unnumbered(world, partner) == 2 * EVENTS_AT_ONCE + 1
+    await world.worker().number_all()
+    assert await unnumbered(world, partner) == 0
+
+
+async def test_worker_does_not_wait_for_another_that_numbers_the_same_log(world: World):
+    partner = await many_events(world, 3)
+    async with world.begin() as another:
+        await another.execute(select(func.number_events(partner.id, 0)))  # its transaction stays open
+        async with asyncio.timeout(2):
+            await world.worker().number_all()
+        assert await unnumbered(world, partner) == 3
+    await world.worker().number_all()
+    assert await unnumbered(world, partner) == 0
 
 
 async def test_chain_shows_any_later_change(world: World, server: Server, database: str):
@@ -401,6 +540,46 @@ async def test_role_of_the_service_cannot_change_what_happened(world: World, sta
             await (await db.connection()).exec_driver_sql(statement)
     assert sqlstate(refused.value) == "42501"
     assert [(e.id, e.type) for e in await world.events(partner.id)] == before
+
+
+# --- what others see of it ---
+
+
+async def test_readiness_names_what_fails(world: World, server: Server, database: str):
+    anonymous = await world.client()
+
+    async def failed() -> list[str]:
+        answer = await anonymous.get("/health/ready")
+        assert problem(answer) == (503, "unavailable")
+        return [e["code"] for e in answer.json()["errors"]]
+
+    assert await failed() == ["worker"]
+    await server.execute("CREATE TABLE kept AS TABLE alembic_version", "DELETE FROM alembic_version", database=database)
+    assert await failed() == ["migrations", "worker"]
+    await world.worker().beat()
+    assert await failed() == ["migrations"]
+    await server.execute("INSERT INTO alembic_version TABLE kept", database=database)
+    assert (await anonymous.get("/health/ready")).status_code == 200
+    await close(server, database)
+    assert await failed() == ["database"]
+    await reopen(server, database)
+    assert (await anonymous.get("/health/ready")).status_code == 200
+
+
+async def test_figures_show_the_outbox_as_last_measured_even_while_the_database_is_away(
+    world: World, server: Server, database: str
+):
+    _, partner = await one_invitation(world)
+    async with world.transaction(partner.id) as db:
+        await db.execute(update(Delivery).values(due_at=utc_now() - timedelta(seconds=90)))
+    await world.worker().beat()
+    await close(server, database)
+    shown = await (await world.client()).get("/metrics")
+    await reopen(server, database)
+    assert shown.status_code == 200
+    figures = dict(re.findall(r"^(tenantry_(?:outbox|pool)_\w+) ([\d.]+)$", shown.text, re.MULTILINE))
+    assert (figures["tenantry_outbox_depth"], figures["tenantry_pool_connections_max"]) == ("1.0", "8.0")
+    assert 90 <= float(figures["tenantry_outbox_age_seconds"]) < 120
 
 
 async def test_worker_says_that_it_lives(world: World):

@@ -3,7 +3,7 @@
 from app.models.account import Account, AccountMember, AccountStatus
 from app.models.base import PLATFORM, Base, Identified, Tenanted, Versioned, new_id, utc_now
 from app.models.delivery import Delivery
-from app.models.event import Actor, Event
+from app.models.event import Event
 from app.models.idempotency import StoredAnswer
 from app.models.invitation import Invitation, InvitationStatus, MailStatus
 from app.models.partner import Partner, PartnerMember, PartnerStatus
@@ -19,7 +19,7 @@ from app.models.user import (
 )
 
 __all__ = [
-    "PLATFORM", "Account", "AccountMember", "AccountStatus", "Actor", "Base", "Delivery", "Event", "Identified",
+    "PLATFORM", "Account", "AccountMember", "AccountStatus", "Base", "Delivery", "Event", "Identified",
     "Invitation", "InvitationStatus", "MailStatus", "Partner", "PartnerMember", "PartnerStatus", "PasswordReset",
     "RecoveryCode", "RefreshToken", "Session", "StoredAnswer", "Tenanted", "Throttle", "User", "UserStatus",
     "Versioned", "WorkerBeat", "new_id", "utc_now",

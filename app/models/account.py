@@ -20,6 +20,7 @@ class Account(Versioned, Tenanted, Identified, Base):
     """A child account: one customer of a partner."""
 
     __tablename__ = "accounts"
+    __subject__ = "account"
     __table_args__ = (
         ForeignKeyConstraint(["partner_id"], ["partners.id"], ondelete="CASCADE"),
         CheckConstraint("status IN ('active', 'suspended', 'archived')", "status"),
@@ -42,6 +43,7 @@ class AccountMember(Versioned, Tenanted, Identified, Base):
     """A user's role in an account. Without one, nobody enters the account."""
 
     __tablename__ = "account_members"
+    __subject__ = "account_member"
     __table_args__ = (
         UniqueConstraint("partner_id", "account_id", "user_id"),
         ForeignKeyConstraint(["partner_id", "account_id"], ["accounts.partner_id", "accounts.id"], ondelete="CASCADE"),

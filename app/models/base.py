@@ -50,7 +50,7 @@ class Base(MappedAsDataclass, DeclarativeBase, kw_only=True, repr=False, eq=Fals
 
 
 class Tenanted(MappedAsDataclass, kw_only=True, repr=False, eq=False):
-    """A row of one partner (or of `PLATFORM`). `app.db` and row-level security confine every statement to it."""
+    """A row of one partner (or of `PLATFORM`). `app.tenancy` and row-level security confine every statement to it."""
 
     partner_id: Mapped[UUID] = mapped_column(primary_key=True, sort_order=-20)
 

@@ -1,6 +1,5 @@
 """The change log."""
 
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -8,15 +7,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, Identified, Tenanted, word
-
-
-class Actor(StrEnum):
-    """In what capacity somebody acted."""
-
-    USER = "user"
-    OPERATOR = "operator"
-    API_CLIENT = "api_client"
-    SYSTEM = "system"
+from app.policy import Actor
 
 
 class Event(Tenanted, Identified, Base):
@@ -24,9 +15,9 @@ class Event(Tenanted, Identified, Base):
 
     Append-only for the application's role. Written without a number; the sequencer (`number_events`, in
     the database) gives committed events their `position` and chains their `hash`, so that a reader that
-    remembers a position skips nothing. `details` holds everything personal; the chain covers only
-    `details_hash`, so details can be erased (with their salt) and the chain still verifies.
-    No foreign keys: the log outlives what it speaks of.
+    remembers a position skips nothing. What may be personal stands in two parts, each with a salt of its own:
+    `details` (before and after) and `origin` (from where). The chain covers only their hashes, so either can
+    be erased (with its salt) and the chain still verifies. No foreign keys: the log outlives what it speaks of.
     """
 
     __tablename__ = "events"
@@ -48,5 +39,8 @@ class Event(Tenanted, Identified, Base):
     details: Mapped[dict[str, Any] | None]
     salt: Mapped[bytes | None]
     details_hash: Mapped[bytes]
+    origin: Mapped[dict[str, Any] | None]
+    origin_salt: Mapped[bytes | None]
+    origin_hash: Mapped[bytes]
     position: Mapped[int | None] = mapped_column(BigInteger, default=None)
     hash: Mapped[bytes | None] = mapped_column(default=None)

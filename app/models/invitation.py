@@ -31,6 +31,7 @@ class Invitation(Versioned, Tenanted, Identified, Base):
     """
 
     __tablename__ = "invitations"
+    __subject__ = "invitation"
     __table_args__ = (
         ForeignKeyConstraint(["partner_id"], ["partners.id"], ondelete="CASCADE"),
         ForeignKeyConstraint(["partner_id", "account_id"], ["accounts.partner_id", "accounts.id"], ondelete="CASCADE"),

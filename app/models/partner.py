@@ -19,6 +19,7 @@ class Partner(Versioned, Identified, Base):
     """A reseller with child accounts: the tenant."""
 
     __tablename__ = "partners"
+    __subject__ = "partner"
     __table_args__ = (
         CheckConstraint("status IN ('active', 'suspended')", "status"),
         CheckConstraint("language IN ('en', 'de')", "language"),
@@ -36,6 +37,7 @@ class PartnerMember(Versioned, Tenanted, Identified, Base):
     """A user's role in a partner."""
 
     __tablename__ = "partner_members"
+    __subject__ = "partner_member"
     __table_args__ = (
         UniqueConstraint("partner_id", "user_id"),
         ForeignKeyConstraint(["partner_id"], ["partners.id"], ondelete="CASCADE"),

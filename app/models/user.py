@@ -19,6 +19,7 @@ class User(Versioned, Identified, Base):
     """A person, known once across all partners by the e-mail address."""
 
     __tablename__ = "users"
+    __subject__ = "user"
     __table_args__ = (
         CheckConstraint("status IN ('active', 'suspended')", "status"),
         CheckConstraint("language IN ('en', 'de')", "language"),
@@ -50,6 +51,7 @@ class Session(Identified, Base):
     """One log-in, from first password to its end; every token of it names it."""
 
     __tablename__ = "sessions"
+    __subject__ = "session"
     __table_args__ = (Index("ix_sessions_user_id", "user_id"), Index("ix_sessions_expires_at", "expires_at"))
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))

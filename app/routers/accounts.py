@@ -62,7 +62,7 @@ async def get_account_overview(access: MayRead, db: Db) -> dict[str, Any]:
 )
 async def update_account(body: AccountUpdate, access: MayUpdate, db: Db, match: IfMatch, response: Response) -> Account:
     """Rename, suspend or resume an account. A suspended one can be read, not entered."""
-    account = match.check(await accounts.get(db, access))
+    account = match.check(await accounts.get(db, access, lock=True))
     return tagged(response, await accounts.update(db, access, account, body.model_dump(exclude_unset=True)))
 
 
@@ -71,7 +71,7 @@ async def update_account(body: AccountUpdate, access: MayUpdate, db: Db, match: 
 )
 async def archive_account(access: MayUpdate, db: Db, match: IfMatch) -> None:
     """Take an account out of the table. Nothing is lost; it can be restored."""
-    await accounts.archive(db, access, match.check(await accounts.get(db, access)))
+    await accounts.archive(db, access, match.check(await accounts.get(db, access, lock=True)))
 
 
 @router.post("/{account_id}/restore", response_model=AccountRead, openapi_extra=raises(NameTaken))

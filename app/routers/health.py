@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from app import metrics
 from app.access import Public
-from app.db import Db
+from app.db import Db, is_outage
 from app.problems import Unavailable, raises
 from app.rest import Route
 from app.schemas.health import Live, Ready
@@ -23,19 +23,24 @@ async def get_live() -> dict[str, str]:
 
 @router.get("/health/ready", response_model=Ready, openapi_extra=raises(Unavailable))
 async def get_ready(db: Db, request: Request) -> dict[str, Any]:
-    """The service can do its work: database reachable, migrations up to date, a worker alive. Otherwise 503."""
-    checks = await health.checks(db, outdated=request.app.state.outdated)
-    if not all(checks.values()):
-        raise Unavailable
+    """The service can do its work: database reachable, migrations up to date, a worker alive.
+
+    Otherwise 503: `errors` names the checks that failed as `code`: `database`, `migrations` or `worker`.
+    """
+    try:
+        checks = await health.checks(db, outdated=request.app.state.outdated)
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        checks = health.NO_DATABASE
+    if faults := health.faults(checks):
+        raise Unavailable(errors=faults)
     return {"status": "ready", "checks": checks}
 
 
 @router.get("/metrics", response_class=Response, include_in_schema=False)
-async def get_metrics(db: Db, request: Request) -> Response:
-    """Figures in Prometheus' text format."""
-    depth, age = await health.outbox(db)
-    metrics.OUTBOX_DEPTH.set(depth)
-    metrics.OUTBOX_AGE.set(age)
+async def get_metrics(request: Request) -> Response:
+    """Figures in Prometheus' text format. Asks the database nothing: they are wanted most when it is away."""
     pool = request.app.state.engine.pool
     metrics.POOL_IN_USE.set(pool.checkedout())
     metrics.POOL_SIZE.set(pool.size())

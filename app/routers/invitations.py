@@ -21,7 +21,7 @@ from app.problems import (
 from app.rest import IdempotentRoute, IfMatch, Page, PageQuery, created, tagged
 from app.routers.listing import list_query, page_of
 from app.schemas.invitation import AccountInvitationCreate, InvitationRead, PartnerInvitationCreate
-from app.services import invitations, lists
+from app.services import invitations, lists, members
 
 PARTNER = "/v1/partners/{partner_id}/invitations"
 ACCOUNT = "/v1/partners/{partner_id}/accounts/{account_id}/invitations"
@@ -144,11 +144,13 @@ async def _list(access: Access, db: Db, page: PageQuery, query: lists.Query, res
 
 
 async def _revoke(access: Access, db: Db, match: IfMatch, invitation_id: UUID) -> None:
+    await members.lock_owner(db, access, archived=True)
     await invitations.revoke(db, access, match.check(await invitations.get(db, access, invitation_id, lock=True)))
 
 
 async def _resend(access: Access, db: Db, invitation_id: UUID, request: Request, response: Response) -> Invitation:
     state = request.app.state
+    await members.lock_owner(db, access)
     invitation = await invitations.get(db, access, invitation_id, lock=True)
     days = state.settings.invitation_days
     return tagged(response, await invitations.resend(db, access, state.keys, invitation, days=days))

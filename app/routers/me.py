@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request, Response
 
 from app import security
-from app.access import Self
+from app.access import Self, SelfApart
 from app.db import Db, UnitsOfWork, unit_of_work
 from app.models import PLATFORM, PartnerStatus, User
 from app.policy import Caller
@@ -18,6 +18,7 @@ from app.problems import (
     Text,
     TooManyAttempts,
     VersionMismatch,
+    WrongCredentials,
     raises,
 )
 from app.rest import IfMatch, Route, tagged
@@ -49,8 +50,8 @@ async def update_me(body: MeUpdate, caller: Self, db: Db, match: IfMatch, respon
     return _shown(tagged(response, view))
 
 
-@router.post("/password", status_code=204, openapi_extra=raises(TooManyAttempts))
-async def change_password(body: PasswordChange, caller: Self, begin: UnitsOfWork, request: Request) -> None:
+@router.post("/password", status_code=204, openapi_extra=raises(WrongCredentials, TooManyAttempts))
+async def change_password(body: PasswordChange, caller: SelfApart, begin: UnitsOfWork, request: Request) -> None:
     """Set a new password. All other sessions of the user end, and a mail says so."""
     user = await _proven(request, begin, caller, body.current_password, "/current_password")
     settings = request.app.state.settings
@@ -59,7 +60,9 @@ async def change_password(body: PasswordChange, caller: Self, begin: UnitsOfWork
     old_hash, new_hash = user.password_hash, await security.hash_password(body.password)
     async with unit_of_work(begin) as db:
         await confine(db, PLATFORM)
-        await passwords.change(db, caller, await users.get(db, caller.user_id), old_hash=old_hash, new_hash=new_hash)
+        await passwords.change(
+            db, caller, await users.get(db, caller.user_id, lock=True), old_hash=old_hash, new_hash=new_hash
+        )
 
 
 @router.get("/totp", response_model=TotpRead)
@@ -73,43 +76,44 @@ async def get_totp(caller: Self, db: Db) -> dict[str, Any]:
 
 
 @router.post("/totp", response_model=TotpSetup, openapi_extra=raises(SecondFactorConflict, TooManyAttempts))
-async def start_totp(body: PasswordProof, caller: Self, begin: UnitsOfWork, request: Request) -> dict[str, str]:
+async def start_totp(body: PasswordProof, caller: SelfApart, begin: UnitsOfWork, request: Request) -> dict[str, str]:
     """Begin to switch the second factor on: a secret for the authenticator app. Confirm a code of it next."""
     await _proven(request, begin, caller, body.password, "/password")
     async with unit_of_work(begin) as db:
-        user = await users.get(db, caller.user_id)
-        secret = totp.start(request.app.state.keys, user)
+        await confine(db, PLATFORM)
+        user = await users.get(db, caller.user_id, lock=True)
+        secret = await totp.start(db, request.app.state.keys, caller, user)
     return {"secret": secret, "uri": security.totp_uri(secret, email=user.email, issuer="Tenantry")}
 
 
 @router.post("/totp/confirm", response_model=RecoveryCodes, openapi_extra=raises(SecondFactorConflict))
 async def confirm_totp(body: Code, caller: Self, db: Db, request: Request) -> dict[str, Any]:
     """Switch the second factor on with a code of the app. The recovery codes are shown this once; keep them."""
-    user = await users.get(db, caller.user_id)
+    user = await users.get(db, caller.user_id, lock=True)
     return {"recovery_codes": await totp.confirm(db, request.app.state.keys, caller, user, code=body.code)}
 
 
 @router.post("/totp/disable", status_code=204, openapi_extra=raises(SecondFactorConflict, TooManyAttempts))
-async def disable_totp(body: PasswordProof, caller: Self, begin: UnitsOfWork, request: Request) -> None:
+async def disable_totp(body: PasswordProof, caller: SelfApart, begin: UnitsOfWork, request: Request) -> None:
     """Switch the second factor off. The password must be long enough to stand alone: change it first, if it is not."""
     await _proven(request, begin, caller, body.password, "/password")
     passwords.check(body.password, min_length=request.app.state.settings.password_min_length, context=[])
     async with unit_of_work(begin) as db:
         await confine(db, PLATFORM)
-        await totp.disable(db, caller, await users.get(db, caller.user_id))
+        await totp.disable(db, caller, await users.get(db, caller.user_id, lock=True))
 
 
 @router.post(
     "/totp/recovery-codes", response_model=RecoveryCodes, openapi_extra=raises(SecondFactorConflict, TooManyAttempts)
 )
 async def renew_recovery_codes(
-    body: PasswordProof, caller: Self, begin: UnitsOfWork, request: Request
+    body: PasswordProof, caller: SelfApart, begin: UnitsOfWork, request: Request
 ) -> dict[str, Any]:
     """Ten new recovery codes; the old ones are void."""
     await _proven(request, begin, caller, body.password, "/password")
     async with unit_of_work(begin) as db:
         await confine(db, PLATFORM)
-        return {"recovery_codes": await totp.renew_codes(db, caller, await users.get(db, caller.user_id))}
+        return {"recovery_codes": await totp.renew_codes(db, caller, await users.get(db, caller.user_id, lock=True))}
 
 
 @router.get("/sessions", response_model=SessionList)

@@ -56,5 +56,5 @@ async def update_partner(body: PartnerUpdate, access: MayUpdate, db: Db, match: 
     Suspended, it shuts out all its people and its customers' claims at once; with partner management off, only
     the partner's own people are shut out.
     """
-    partner = match.check(await partners.get(db, access.partner_id))
+    partner = match.check(await partners.get(db, access.partner_id, lock=True))
     return tagged(response, await partners.update(db, access, partner, body.model_dump(exclude_unset=True)))

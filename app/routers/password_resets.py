@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from app import security
-from app.access import Public
+from app.access import Origin, Public
 from app.db import Db, UnitsOfWork, unit_of_work
 from app.models import PLATFORM
 from app.problems import NotFound, ResetExpired, ResetUsed, TooManyAttempts, raises
@@ -16,19 +16,21 @@ router = APIRouter(prefix="/v1/password-resets", tags=["sessions"], route_class=
 
 
 @router.post("", status_code=202, openapi_extra=raises(TooManyAttempts))
-async def create_password_reset(body: PasswordResetCreate, db: Db, request: Request) -> Response:
+async def create_password_reset(body: PasswordResetCreate, db: Db, origin: Origin, request: Request) -> Response:
     """Have a link mailed that sets a new password. The answer is the same whether the address has a user or not."""
     await confine(db, PLATFORM)
-    state, address = request.app.state, request.client.host if request.client else None
+    state = request.app.state
     await passwords.ask_reset(
-        db, state.keys.derived("throttles"), email=body.email, address=address,
+        db, state.keys.derived("throttles"), email=body.email, address=origin.address,
         free=state.settings.password_resets_free,
     )  # fmt: skip
     return Response(status_code=202)
 
 
 @router.post("/confirm", status_code=204, openapi_extra=raises(NotFound, ResetUsed, ResetExpired))
-async def confirm_password_reset(body: PasswordResetConfirm, begin: UnitsOfWork, request: Request) -> None:
+async def confirm_password_reset(
+    body: PasswordResetConfirm, begin: UnitsOfWork, origin: Origin, request: Request
+) -> None:
     """Set the new password with the token of the mail. All sessions of the user end."""
     settings = request.app.state.settings
     async with unit_of_work(begin) as db:
@@ -38,4 +40,4 @@ async def confirm_password_reset(body: PasswordResetConfirm, begin: UnitsOfWork,
     new_hash = await security.hash_password(body.password)
     async with unit_of_work(begin) as db:
         await confine(db, PLATFORM)
-        await passwords.reset(db, body.token, new_hash=new_hash)
+        await passwords.reset(db, body.token, origin, new_hash=new_hash)

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from app import security
-from app.access import MaybeSelf, Public
+from app.access import MaybeSelf, Origin, Public
 from app.db import Db, UnitsOfWork, unit_of_work
 from app.models import Invitation, User
 from app.problems import (
@@ -64,7 +64,7 @@ async def preview_invitation(body: InvitationPreviewRequest, db: Db, request: Re
     openapi_extra=raises(*TOO_LATE, InvitationForAnother, LogInRequired, AlreadyMember) | {"x-optional-token": True},
 )
 async def create_registration(
-    body: RegistrationCreate, caller: MaybeSelf, db: Db, begin: UnitsOfWork, request: Request
+    body: RegistrationCreate, caller: MaybeSelf, db: Db, begin: UnitsOfWork, origin: Origin, request: Request
 ) -> dict[str, Any]:
     """Accept an invitation: with name and password as a new user, or with a bearer token as the user it invites."""
     keys = request.app.state.keys
@@ -81,8 +81,8 @@ async def create_registration(
         context=["tenantry", invited.invitation.email.partition("@")[0], *name.split()],
     )
     user, invitation = await registrations.register(
-        db, keys, body.token, name=name, password_hash=await security.hash_password(password), language=body.language,
-        request_id=request.scope["request_id"], address=request.client.host if request.client else None,
+        db, keys, body.token, origin, name=name, password_hash=await security.hash_password(password),
+        language=body.language,
     )  # fmt: skip
     return _shown(user, invitation)
 

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from app import security
-from app.access import Public, Self
+from app.access import Origin, Public, Self
 from app.db import Db, UnitsOfWork, unit_of_work
 from app.models import PLATFORM, utc_now
 from app.problems import (
@@ -31,15 +31,15 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=Route)
     dependencies=[Public],
     openapi_extra=raises(WrongCredentials, OneTimeCodeRequired, TooManyAttempts),
 )
-async def create_session(body: SessionCreate, begin: UnitsOfWork, request: Request) -> dict[str, Any]:
+async def create_session(body: SessionCreate, begin: UnitsOfWork, origin: Origin, request: Request) -> dict[str, Any]:
     """Log in. An unknown address, a wrong password and a suspended user get the same answer, after the same time.
 
     The password is hashed between two transactions, so that no database connection waits for it.
     """
-    state, address = request.app.state, request.client.host if request.client else None
+    state = request.app.state
     async with unit_of_work(begin) as db:
         attempt = await sessions.begin(
-            db, state.keys.derived("throttles"), email=body.email, address=address,
+            db, state.keys.derived("throttles"), email=body.email, address=origin.address,
             free_failures=state.settings.login_free_failures,
         )  # fmt: skip
     if not await security.verify_password(body.password, attempt.password_hash):
@@ -47,8 +47,8 @@ async def create_session(body: SessionCreate, begin: UnitsOfWork, request: Reque
     async with unit_of_work(begin) as db:
         await confine(db, PLATFORM)
         renewed = await sessions.log_in(
-            db, state.keys, attempt, code=body.one_time_code, address=address, days=state.settings.session_days,
-            user_agent=request.headers.get("User-Agent", ""), request_id=request.scope["request_id"],
+            db, state.keys, attempt, origin, code=body.one_time_code, days=state.settings.session_days,
+            user_agent=request.headers.get("User-Agent", ""),
         )  # fmt: skip
     return _tokens(request, renewed)
 

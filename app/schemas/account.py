@@ -5,7 +5,7 @@ from pydantic import Field
 
 from app.models.account import AccountStatus
 from app.policy import Role
-from app.schemas.base import In, Instant, Name, Out
+from app.schemas.base import In, Instant, Name, Out, ShownName
 from app.schemas.invitation import InvitationRead
 from app.schemas.member import MemberRead
 
@@ -39,7 +39,7 @@ class AccountRead(Out):
 
     id: UUID
     partner_id: UUID
-    name: AccountName
+    name: ShownName
     status: AccountStatus
     created_at: Instant
     updated_at: Instant

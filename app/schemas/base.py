@@ -22,7 +22,6 @@ class Out(BaseModel):
         from_attributes=True,
         json_schema_mode_override="serialization",
         json_schema_serialization_defaults_required=True,
-        json_schema_extra={"additionalProperties": False},
     )
 
 
@@ -30,6 +29,8 @@ def _name(value: str) -> str:
     found = words.clean(value)
     if not found:
         raise PydanticCustomError("string_too_short", "too short", {"min_length": 1})
+    if len(found) > words.MAX_NAME:  # the normal form may be longer than what was typed
+        raise PydanticCustomError("string_too_long", "too long", {"max_length": words.MAX_NAME})
     if not words.is_printable(found):
         raise PydanticCustomError("unprintable", "unprintable characters")
     return found
@@ -48,7 +49,8 @@ def _only_text(value: object) -> object:
     return value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_name)]
+Name = Annotated[str, Field(min_length=1, max_length=words.MAX_NAME), AfterValidator(_name)]
+ShownName = Annotated[str, Field(max_length=words.MAX_NAME, examples=["Nordwerk GmbH"])]
 Email = Annotated[
     str,
     Field(

@@ -4,7 +4,7 @@ from uuid import UUID
 from pydantic import Field
 
 from app.models.partner import PartnerStatus
-from app.schemas.base import Email, In, Instant, Language, Name, Out
+from app.schemas.base import Email, In, Instant, Language, Name, Out, ShownName
 
 PartnerName = Annotated[Name, Field(examples=["Sensorhaus GmbH"])]
 Enabled = Annotated[bool, Field(strict=True, description="Whether the partner's people may use partner management.")]
@@ -39,7 +39,7 @@ class PartnerRead(Out):
     """A reseller with child accounts."""
 
     id: UUID
-    name: PartnerName
+    name: ShownName
     status: PartnerStatus
     partner_management_enabled: Enabled
     language: Language

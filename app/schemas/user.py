@@ -6,7 +6,7 @@ from pydantic import Field
 from app.models.account import AccountStatus
 from app.models.partner import PartnerStatus
 from app.policy import Role
-from app.schemas.base import In, Language, Name, Out, ShownEmail
+from app.schemas.base import In, Language, Name, Out, ShownEmail, ShownName
 
 PersonName = Annotated[Name, Field(examples=["Eva Nord"])]
 
@@ -16,7 +16,7 @@ class UserRead(Out):
 
     id: UUID
     email: ShownEmail
-    name: PersonName
+    name: ShownName
     language: Language
 
 
@@ -24,7 +24,7 @@ class MyPartner(Out):
     """A partner that the user belongs to."""
 
     id: UUID
-    name: Annotated[str, Field(max_length=120)]
+    name: ShownName
     status: PartnerStatus
     partner_management_enabled: bool
     role: Role
@@ -35,7 +35,7 @@ class MyAccount(Out):
 
     id: UUID
     partner_id: UUID
-    name: Annotated[str, Field(max_length=120)]
+    name: ShownName
     status: AccountStatus
     role: Role
 
@@ -54,7 +54,7 @@ class Me(Out):
 
     id: UUID
     email: ShownEmail
-    name: PersonName
+    name: ShownName
     language: Language
     operator: bool
     totp_enabled: bool

@@ -40,10 +40,8 @@ async def create(db: AsyncSession, access: Access, *, name: str) -> Account:
         partner_id=access.partner_id, account_id=account.id, user_id=access.user_id, role=Role.ACCOUNT_ADMIN
     )
     db.add(creator)
-    events.record(db, access, "account.created", account, account_id=account.id,
-                  after={"name": name, "status": account.status})  # fmt: skip
-    events.record(db, access, "member.added", creator, account_id=account.id,
-                  after={"user_id": access.user_id, "role": creator.role})  # fmt: skip
+    events.record(db, access, "account.created", account, account_id=account.id, after=events.facts(account))
+    events.record(db, access, "account_member.added", creator, account_id=account.id, after=events.facts(creator))
     return account
 
 
@@ -113,12 +111,8 @@ async def _change(db: AsyncSession, access: Access, account: Account, type: str,
     before, after = events.changed(account, values)
     await _save(db, account)
     if after:
-        events.record(db, access, type, account, before=_shown(before), after=_shown(after), account_id=account.id)
+        events.record(db, access, type, account, before=before, after=after, account_id=account.id)
     return account
-
-
-def _shown(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in values.items() if k in ("name", "status")}
 
 
 async def _save(db: AsyncSession, account: Account) -> None:

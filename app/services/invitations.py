@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,11 +17,19 @@ from app.services import events, lists, mail, members
 PREFIX = "tni"
 
 
+def _key(address: str) -> str:
+    """A whole address as its key; a part of one in lower case."""
+    try:
+        return words.email_key(address)
+    except ValueError:
+        return address.lower()
+
+
 def table() -> lists.Table:
     return lists.Table(
         Invitation,
         {
-            "email": lists.Column(Invitation.email_key, lists.TEXT, str.lower, sortable=True),
+            "email": lists.Column(Invitation.email_key, lists.TEXT, _key, sortable=True),
             "status": lists.Column(status_now(), lists.EQUALITY, lists.one_of(InvitationStatus)),
             "created_at": lists.Column(Invitation.created_at, lists.ORDER, lists.moment, sortable=True),
         },
@@ -64,7 +72,7 @@ async def create(
         if "uq_invitations_pending" not in str(error.orig):
             raise
         raise AlreadyInvited from None
-    events.record(db, access, "invitation.created", invitation, after={"email": email, "role": role})
+    events.record(db, access, "invitation.created", invitation, after=events.facts(invitation))
     _enqueue(db, invitation)
     return invitation
 
@@ -99,8 +107,7 @@ async def resend(
     """
     if invitation.status not in (InvitationStatus.PENDING, InvitationStatus.EXPIRED):
         raise InvitationClosed
-    await members.lock_owner(db, access)
-    before = {"generation": invitation.generation, "expires_at": invitation.expires_at}
+    before = _sending(invitation)
     invitation.generation += 1
     invitation.token_hash = security.digest(token_of(keys, invitation.partner_id, invitation.id, invitation.generation))
     invitation.expires_at = utc_now() + timedelta(days=days)
@@ -108,10 +115,11 @@ async def resend(
     try:
         async with db.begin_nested():
             invitation.status = InvitationStatus.PENDING
-    except IntegrityError:
+    except IntegrityError as error:
+        if "uq_invitations_pending" not in str(error.orig):
+            raise
         raise AlreadyInvited from None
-    after = {"generation": invitation.generation, "expires_at": invitation.expires_at}
-    events.record(db, access, "invitation.resent", invitation, before=before, after=after)
+    events.record(db, access, "invitation.resent", invitation, before=before, after=_sending(invitation))
     _enqueue(db, invitation)
     return invitation
 
@@ -140,12 +148,18 @@ def _of(access: Access) -> Select[Any]:
 
 async def _expire(db: AsyncSession, access: Access, key: str) -> None:
     """Put the status of one that ran out into its row, so that it is no longer the pending one of its address."""
-    await db.execute(
-        update(Invitation)
-        .where(Invitation.account_id == access.account_id, Invitation.email_key == key,
-               Invitation.status == InvitationStatus.PENDING, Invitation.expires_at <= utc_now())
-        .values(status=InvitationStatus.EXPIRED)
-    )  # fmt: skip
+    over = await db.scalar(_of(access).with_for_update().where(
+        Invitation.email_key == key, Invitation.status == InvitationStatus.PENDING, Invitation.expires_at <= utc_now()
+    ))  # fmt: skip
+    if over is not None:
+        before, after = events.changed(over, {"status": InvitationStatus.EXPIRED})
+        events.record_system(db, access.partner_id, "invitation.expired", over, before=before, after=after,
+                             account_id=access.account_id)  # fmt: skip
+        await db.flush()
+
+
+def _sending(invitation: Invitation) -> dict[str, Any]:
+    return {k: getattr(invitation, k) for k in ("generation", "expires_at", "status", "mail_status")}
 
 
 def _enqueue(db: AsyncSession, invitation: Invitation) -> None:

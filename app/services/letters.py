@@ -90,7 +90,7 @@ async def note_outcome(db: AsyncSession, delivery: Delivery, *, sent: bool) -> N
     found = await db.get(Invitation, (delivery.partner_id, delivery.subject_id), with_for_update=True)
     if found is None or found.generation != delivery.values["generation"]:
         return
-    found.mail_status = MailStatus.SENT if sent else MailStatus.FAILED
-    if not sent:
-        events.record_system(db, delivery.partner_id, "invitation.mail_failed", found, account_id=found.account_id,
-                             after={"mail_status": found.mail_status})  # fmt: skip
+    status = MailStatus.SENT if sent else MailStatus.FAILED
+    before, after = events.changed(found, {"mail_status": status})
+    events.record_system(db, delivery.partner_id, f"invitation.mail_{status}", found, account_id=found.account_id,
+                         before=before, after=after)  # fmt: skip

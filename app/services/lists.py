@@ -1,5 +1,6 @@
 """Lists: one compiler for filter, search, sort and keyset, used by every noun."""
 
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import words
 from app.problems import Fault, Invalid, Text
 
+COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge,
+}  # fmt: skip
 MAX_FILTERS = 20
+MAX_VALUES = 200
 EQUALITY = ("eq", "ne", "in")
 ORDER = ("eq", "ne", "lt", "lte", "gt", "gte")
 TEXT = (*EQUALITY, "contains", "starts_with")
@@ -118,43 +123,34 @@ def _condition(table: Table, text: str) -> ColumnElement[bool]:
     parts = re.fullmatch(r"([a-z_]+):([a-z_]+):(.*)", text, re.DOTALL)
     if parts is None:
         raise _refused("malformed_filter", "Write field:operator:value.", "Schreiben Sie Feld:Operator:Wert.")
-    name, operator, value = parts.groups()
+    name, comparison, value = parts.groups()
     column = table.columns.get(name)
     if column is None:
         names = ", ".join(table.columns)
         raise _refused("unknown_field", f"Filters by {names}.", f"Filtert nach {names}.")
-    if operator not in column.operators:
+    if comparison not in column.operators:
         names = ", ".join(column.operators)
         raise _refused("unknown_operator", f"This field takes {names}.", f"Dieses Feld nimmt {names}.")
-    return _compare(column, operator, value)
+    return _compare(column, comparison, value)
 
 
-def _compare(column: Column, operator: str, value: str) -> ColumnElement[bool]:
+def _compare(column: Column, name: str, value: str) -> ColumnElement[bool]:
     by = column.expression
     try:
-        if operator == "in":
-            return by.in_([column.parse(v) for v in value.split(",")][:200])
+        if name == "in":
+            values = value.split(",")
+            if len(values) > MAX_VALUES:
+                raise ValueError(f"At most {MAX_VALUES} values.", f"Höchstens {MAX_VALUES} Werte.")
+            return by.in_([column.parse(v) for v in values])
         parsed = column.parse(value)
     except ValueError as error:
-        raise _refused("invalid_value", *(error.args if len(error.args) == 2 else ("Not a value of this field.",
-                       "Kein Wert dieses Feldes."))) from None  # fmt: skip
-    match operator:
-        case "contains":
-            return by.contains(parsed, autoescape=True)
-        case "starts_with":
-            return by.startswith(parsed, autoescape=True)
-        case "ne":
-            return by != parsed
-        case "lt":
-            return by < parsed
-        case "lte":
-            return by <= parsed
-        case "gt":
-            return by > parsed
-        case "gte":
-            return by >= parsed
-        case _:
-            return by == parsed
+        said = error.args if len(error.args) == 2 else ("Not a value of this field.", "Kein Wert dieses Feldes.")
+        raise _refused("invalid_value", *said) from None
+    if name == "contains":
+        return by.contains(parsed, autoescape=True)
+    if name == "starts_with":
+        return by.startswith(parsed, autoescape=True)
+    return COMPARISONS[name](by, parsed)
 
 
 def _refused(code: str, en: str, de: str) -> Invalid:

@@ -35,7 +35,7 @@ class MemberView:
     @property
     def etag(self) -> str:
         """Changes with the membership and with the user's name or address."""
-        return f"{self.version}-{self.user_version}"
+        return f"{self.id.hex[-12:]}-{self.version}-{self.user_version}"
 
 
 def model_of(access: Access) -> Any:
@@ -110,7 +110,7 @@ async def add(db: AsyncSession, access: Access, *, user_id: UUID, role: Role) ->
         member = PartnerMember(partner_id=access.partner_id, user_id=user_id, role=role)
     db.add(member)
     await db.flush()
-    events.record(db, access, "member.added", member, after={"user_id": user_id, "role": role})
+    events.record(db, access, f"{member.__subject__}.added", member, after=events.facts(member))
     return member
 
 
@@ -134,7 +134,7 @@ async def change_role(db: AsyncSession, access: Access, member: Any, *, role: Ro
         await _keep_an_admin(db, access, member, before["role"])
         await db.flush()
         who = {"user_id": member.user_id}
-        events.record(db, access, "member.role_changed", member, before=before | who, after=after | who)
+        events.record(db, access, f"{member.__subject__}.role_changed", member, before=before | who, after=after | who)
     return await get(db, access, member.user_id)
 
 
@@ -147,7 +147,7 @@ async def remove(db: AsyncSession, access: Access, member: Any) -> None:
     await _keep_an_admin(db, access, member, member.role)
     await db.delete(member)
     await db.flush()
-    events.record(db, access, "member.removed", member, before={"user_id": member.user_id, "role": member.role})
+    events.record(db, access, f"{member.__subject__}.removed", member, before=events.facts(member))
 
 
 async def exists(db: AsyncSession, access: Access, *, email_key: str) -> bool:
@@ -160,10 +160,18 @@ async def role_of(db: AsyncSession, access: Access, user_id: UUID) -> Role | Non
     return await db.scalar(_of_user(select(model_of(access).role), access, user_id))
 
 
-async def lock_owner(db: AsyncSession, access: Access) -> None:
-    """Let nobody else change the members of this partner or account until this transaction ends."""
+async def lock_owner(db: AsyncSession, access: Access, *, archived: bool = False) -> None:
+    """Let nobody else change members and invitations of this partner or account until this transaction ends.
+
+    Every such change begins with it, so that locks are always taken in the same order.
+
+    Raises:
+        AccountArchived: it is, and `archived` does not say that this is no matter.
+    """
     if access.account_id:
-        accounts.refuse_archived(await accounts.get(db, access, lock=True))
+        account = await accounts.get(db, access, lock=True)
+        if not archived:
+            accounts.refuse_archived(account)
     else:
         await partners.get(db, access.partner_id, lock=True)
 

@@ -35,7 +35,7 @@ async def create(
     )  # fmt: skip
     db.add(partner)
     await db.flush()
-    events.record(db, access, "partner.created", partner, after=_facts(partner))
+    events.record(db, access, "partner.created", partner, after=events.facts(partner))
     return partner
 
 
@@ -62,7 +62,3 @@ async def update(db: AsyncSession, access: Access, partner: Partner, values: dic
     if after:
         events.record(db, access, "partner.updated", partner, before=before, after=after)
     return partner
-
-
-def _facts(partner: Partner) -> dict[str, Any]:
-    return {k: getattr(partner, k) for k in ("name", "status", "partner_management_enabled", "language")}

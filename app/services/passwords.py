@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import security
 from app.models import PLATFORM, PasswordReset, User, utc_now
-from app.policy import Caller
+from app.policy import Caller, Request
 from app.problems import Invalid, NotFound, ResetExpired, ResetUsed, TooManyAttempts, WrongCredentials
 from app.services import events, mail, sessions, throttles, users
 
@@ -40,7 +40,7 @@ async def change(db: AsyncSession, caller: Caller, user: User, *, old_hash: str,
     if user.password_hash != old_hash:
         raise WrongCredentials
     await _set(db, user, new_hash)
-    await sessions.end_all(db, user.id, "password_changed", but=caller.session_id)
+    await sessions.end_all(db, caller, "password_changed", but=caller.session_id)
     events.record_own(db, caller, "user.password_changed", user)
     mail.enqueue(db, PLATFORM, "password_changed", subject_id=user.id)
 
@@ -68,6 +68,7 @@ async def open_reset(db: AsyncSession, keys: security.Keys, delivery_id: UUID, u
     if await db.get(PasswordReset, delivery_id) is None:
         db.add(PasswordReset(id=delivery_id, user_id=user.id, token_hash=security.digest(token),
                              expires_at=utc_now() + timedelta(minutes=minutes)))  # fmt: skip
+        events.record_system(db, PLATFORM, "user.password_reset_opened", user)
         await db.flush()
     return token
 
@@ -98,21 +99,21 @@ async def find_reset(db: AsyncSession, token: str, *, lock: bool = False) -> tup
         raise ResetUsed
     if reset.expires_at <= utc_now():
         raise ResetExpired
-    return reset, await users.get(db, reset.user_id)
+    return reset, await users.get(db, reset.user_id, lock=lock)
 
 
-async def reset(db: AsyncSession, token: str, *, new_hash: str) -> None:
+async def reset(db: AsyncSession, token: str, request: Request, *, new_hash: str) -> None:
     """Set a new password with the token of a mail; all sessions end. The second factor stays on."""
     _, user = await find_reset(db, token, lock=True)
     await _set(db, user, new_hash)
-    await sessions.end_all(db, user.id, "password_reset")
-    events.record_system(db, PLATFORM, "user.password_reset", user)
+    await sessions.end_all(db, request.by(user.id), "password_reset")
+    events.record_own(db, request.by(user.id), "user.password_reset", user)
     mail.enqueue(db, PLATFORM, "password_changed", subject_id=user.id)
 
 
 async def _set(db: AsyncSession, user: User, new_hash: str) -> None:
     """Besides, no link that was mailed before sets another one."""
-    user.password_hash = new_hash
+    await users.set_secrets(db, user, password_hash=new_hash)
     await db.execute(
         update(PasswordReset).where(PasswordReset.user_id == user.id, PasswordReset.used_at.is_(None))
         .values(used_at=utc_now())

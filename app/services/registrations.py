@@ -18,7 +18,7 @@ from app.models import (
     User,
     utc_now,
 )
-from app.policy import Access, Caller
+from app.policy import Access, Caller, Request
 from app.problems import (
     AccountArchived,
     AlreadyMember,
@@ -33,6 +33,8 @@ from app.problems import (
 )
 from app.services import events, invitations, members, users
 from app.tenancy import confine
+
+NOBODY = Caller(PLATFORM, PLATFORM)
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,12 @@ async def find(db: AsyncSession, keys: security.Keys, token: str, *, lock: bool 
         raise NotFound
     partner_id, invitation_id = ids
     await confine(db, partner_id)
-    found = await db.get(Invitation, (partner_id, invitation_id), with_for_update=lock)
+    found = await db.get(Invitation, (partner_id, invitation_id))
     if found is None:
         raise NotFound
+    if lock:  # always the owner first, then the invitation: see invitations.create
+        await members.lock_owner(db, Access(NOBODY, partner_id, frozenset(), found.account_id))
+        await db.refresh(found, with_for_update=True)
     _check_token(keys, found, token)
     _check_state(found)
     partner = await db.get_one(Partner, partner_id)
@@ -96,17 +101,8 @@ def _check_state(found: Invitation) -> None:
             return
 
 
-async def register(
-    db: AsyncSession,
-    keys: security.Keys,
-    token: str,
-    *,
-    name: str,
-    password_hash: str,
-    language: str | None,
-    request_id: str | None,
-    address: str | None,
-) -> tuple[User, Invitation]:
+async def register(db: AsyncSession, keys: security.Keys, token: str, request: Request, *, name: str,
+                   password_hash: str, language: str | None) -> tuple[User, Invitation]:  # fmt: skip
     """Accept as somebody new: user and membership in one transaction.
 
     Raises:
@@ -118,9 +114,10 @@ async def register(
     found = invited.invitation
     await confine(db, PLATFORM)
     user = await users.create(db, email=found.email, name=name, password_hash=password_hash,
-                              language=language or invited.partner.language, invited_into=found.partner_id)  # fmt: skip
+                              language=language or invited.partner.language, invited_into=found.partner_id,
+                              request=request)  # fmt: skip
     await confine(db, found.partner_id)
-    await _join(db, Caller(user.id, PLATFORM, request_id=request_id, address=address), found, user)
+    await _join(db, request.by(user.id), found, user)
     return user, found
 
 
@@ -140,7 +137,6 @@ async def accept(db: AsyncSession, keys: security.Keys, token: str, caller: Call
 
 async def _join(db: AsyncSession, caller: Caller, found: Invitation, user: User) -> None:
     access = Access(caller, found.partner_id, frozenset({found.role}), found.account_id)
-    await members.lock_owner(db, access)
     if await members.role_of(db, access, user.id):
         raise AlreadyMember
     found.status, found.accepted_by = InvitationStatus.ACCEPTED, user.id

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import security
 from app.models import PLATFORM, RecoveryCode, RefreshToken, Session, User, UserStatus, utc_now
-from app.policy import Caller
+from app.policy import Caller, Request
 from app.problems import NotFound, OneTimeCodeRequired, RefreshRaced, RefreshTokenInvalid, WrongCredentials
 from app.services import events, throttles, users
 
@@ -63,44 +63,48 @@ async def begin(db: AsyncSession, secret: bytes, *, email: str, address: str | N
     return Attempt(user.id, user.password_hash, counters) if user and active else Attempt(None, None, counters)
 
 
-async def log_in(db: AsyncSession, keys: security.Keys, attempt: Attempt, *, code: str | None, address: str | None,
-                 user_agent: str, days: int, request_id: str | None) -> Renewed:  # fmt: skip
+async def log_in(db: AsyncSession, keys: security.Keys, attempt: Attempt, request: Request, *, code: str | None,
+                 user_agent: str, days: int) -> Renewed:  # fmt: skip
     """Open a session, after the password was found right.
 
     Raises:
         OneTimeCodeRequired: the user has a second factor, and there was no code.
         WrongCredentials: the code is wrong or was used before.
     """
-    user = await db.get(User, attempt.user_id, with_for_update=True) if attempt.user_id else None
+    user = await users.get(db, attempt.user_id, lock=True) if attempt.user_id else None
     if user is None or user.password_hash != attempt.password_hash:
         raise WrongCredentials
     if user.totp_enabled_at is not None:
         if code is None:
             raise OneTimeCodeRequired  # the attempt stays counted: else it would clear the count of guessed codes
-        await _spend_code(db, keys, user, code)
+        await _spend_code(db, keys, user, code, request)
     await forgive(db, attempt)
     now = utc_now()
-    session = Session(user_id=user.id, expires_at=now + timedelta(days=days), network=throttles.network_of(address),
-                      user_agent="".join(c for c in user_agent if c.isprintable())[:200])  # fmt: skip
+    session = Session(
+        user_id=user.id,
+        expires_at=now + timedelta(days=days),
+        network=throttles.network_of(request.address),
+        user_agent="".join(c for c in user_agent if c.isprintable())[:200],
+    )
     db.add(session)
     await db.flush()
-    caller = Caller(user.id, session.id, user.operator, request_id, address)
-    events.record_own(db, caller, "session.started", session, after={"user_id": user.id})
+    events.record_own(db, request.by(user.id), "session.started", session, after=events.facts(session))
     return await _renewed(db, session)
 
 
-async def _spend_code(db: AsyncSession, keys: security.Keys, user: User, code: str) -> None:
+async def _spend_code(db: AsyncSession, keys: security.Keys, user: User, code: str, request: Request) -> None:
     """Accept a one-time code once, or a recovery code once and for all."""
     plain = code.strip().replace(" ", "")
     if user.totp_secret is not None and len(plain) == 6:
         step = security.totp_step(security.opened(keys, user.totp_secret), plain, utc_now())
         if step is not None and step > user.totp_last_step:
-            user.totp_last_step = step
+            await users.set_secrets(db, user, totp_last_step=step)
             return
     found = await db.get(RecoveryCode, (user.id, security.recovery_digest(plain)), with_for_update=True)
     if found is None:
         raise WrongCredentials
     await db.delete(found)
+    events.record_own(db, request.by(user.id), "user.recovery_code_used", user)
 
 
 async def refresh(db: AsyncSession, token: str) -> Renewed:
@@ -144,19 +148,27 @@ async def listed(db: AsyncSession, user_id: UUID) -> Sequence[Session]:
 async def end(db: AsyncSession, caller: Caller, session_id: UUID) -> None:
     """End one of the caller's own sessions: its tokens stop with the next request."""
     session = await db.get(Session, session_id, with_for_update=True)
-    if session is None or session.user_id != caller.user_id or session.ended_at is not None:
+    if session is None or session.user_id != caller.user_id:
+        raise NotFound
+    if session.ended_at is not None:
+        if session.id == caller.session_id:  # a twin of this log-out was faster
+            return
         raise NotFound
     _end(session, "logged_out", utc_now())
     await db.flush()
     events.record_own(db, caller, "session.ended", session, after={"reason": session.end_reason})
 
 
-async def end_all(db: AsyncSession, user_id: UUID, reason: str, *, but: UUID | None = None) -> None:
-    """End all sessions of a user, perhaps but one: after a change of password or of the second factor."""
-    await db.execute(
-        update(Session).where(Session.user_id == user_id, Session.ended_at.is_(None), Session.id != but)
-        .values(ended_at=utc_now(), end_reason=reason)
-    )  # fmt: skip
+async def end_all(db: AsyncSession, caller: Caller, reason: str, *, but: UUID | None = None) -> None:
+    """End all sessions of the caller, perhaps but one: after a change of password or of the second factor."""
+    open_ones = await db.scalars(
+        select(Session)
+        .where(Session.user_id == caller.user_id, Session.ended_at.is_(None), Session.id != but)
+        .with_for_update()
+    )
+    for session in open_ones:
+        _end(session, reason, utc_now())
+        events.record_own(db, caller, "session.ended", session, after={"reason": reason})
 
 
 async def purge(db: AsyncSession, now: datetime) -> None:

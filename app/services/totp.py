@@ -9,7 +9,7 @@ from app import security
 from app.models import PLATFORM, RecoveryCode, User, utc_now
 from app.policy import Caller
 from app.problems import Fault, Invalid, SecondFactorConflict, Text
-from app.services import events, mail, sessions
+from app.services import events, mail, sessions, users
 
 WRONG_CODE = Fault("/code", "wrong_code", Text("Not the code that the app shows now.",
                                                "Nicht der Code, den die App jetzt zeigt."))  # fmt: skip
@@ -19,7 +19,7 @@ async def recovery_codes_left(db: AsyncSession, user: User) -> int:
     return await db.scalar(select(func.count()).select_from(RecoveryCode).where(RecoveryCode.user_id == user.id)) or 0
 
 
-def start(keys: security.Keys, user: User) -> str:
+async def start(db: AsyncSession, keys: security.Keys, caller: Caller, user: User) -> str:
     """A fresh secret, kept aside until a code of it is confirmed.
 
     Raises:
@@ -28,7 +28,8 @@ def start(keys: security.Keys, user: User) -> str:
     if user.totp_enabled_at is not None:
         raise SecondFactorConflict
     secret = security.new_totp_secret()
-    user.totp_secret = security.sealed(keys, secret)
+    await users.set_secrets(db, user, totp_secret=security.sealed(keys, secret))
+    events.record_own(db, caller, "user.totp_started", user)
     return secret
 
 
@@ -44,8 +45,8 @@ async def confirm(db: AsyncSession, keys: security.Keys, caller: Caller, user: U
     step = security.totp_step(security.opened(keys, user.totp_secret), code, utc_now())
     if step is None:
         raise Invalid(errors=[WRONG_CODE])
-    user.totp_enabled_at, user.totp_last_step = utc_now(), step
-    await sessions.end_all(db, user.id, "second_factor_changed", but=caller.session_id)
+    await users.set_secrets(db, user, totp_enabled_at=utc_now(), totp_last_step=step)
+    await sessions.end_all(db, caller, "second_factor_changed", but=caller.session_id)
     events.record_own(db, caller, "user.totp_enabled", user)
     mail.enqueue(db, PLATFORM, "totp_changed", subject_id=user.id, enabled=True)
     return await _new_codes(db, user)
@@ -58,7 +59,7 @@ async def disable(db: AsyncSession, caller: Caller, user: User) -> None:
         SecondFactorConflict: it is not on.
     """
     _require_on(user)
-    user.totp_secret = user.totp_enabled_at = None
+    await users.set_secrets(db, user, totp_secret=None, totp_enabled_at=None)
     await db.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user.id))
     events.record_own(db, caller, "user.totp_disabled", user)
     mail.enqueue(db, PLATFORM, "totp_changed", subject_id=user.id, enabled=False)

@@ -8,17 +8,21 @@ from uuid import UUID
 
 import orjson
 from sqlalchemy import func, select
+from sqlalchemy import update as change
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import words
 from app.models import PLATFORM, User
-from app.policy import Caller
+from app.policy import Caller, Request
 from app.problems import LogInRequired, NotFound
 from app.services import events
 
 MEMBERSHIPS = ("partner_id", "partner_name", "partner_status", "partner_management_enabled", "account_id",
                "account_name", "account_status", "role")  # fmt: skip
+
+
+MOST_MEMBERSHIPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,14 @@ class MeView:
     @property
     def etag(self) -> str:
         """Changes with the user and with any membership."""
-        shown = orjson.dumps([[str(v) for v in m] for m in self.memberships])
-        return f"{self.user.version}-{hashlib.blake2b(shown, digest_size=6).hexdigest()}"
+        shown = orjson.dumps([self.user.totp_enabled_at is not None, *([str(v) for v in m] for m in self.memberships)])
+        return f"{self.user.id.hex[-4:]}-{self.user.version}-{hashlib.blake2b(shown, digest_size=6).hexdigest()}"
 
 
 async def create(db: AsyncSession, *, email: str, name: str, password_hash: str, language: str, operator: bool = False,
-                 invited_into: UUID | None = None) -> User:  # fmt: skip
-    """A new user. The session must be confined to `PLATFORM`, whose stream tells of users.
+                 invited_into: UUID | None = None, request: Request | None = None) -> User:  # fmt: skip
+    """A new user, who made the `request` themselves. The session must be confined to `PLATFORM`, whose stream
+    tells of users.
 
     Raises:
         LogInRequired: the address has a user already.
@@ -51,13 +56,22 @@ async def create(db: AsyncSession, *, email: str, name: str, password_hash: str,
         if "uq_users_email_key" not in str(error.orig):
             raise
         raise LogInRequired from None
-    facts = {"email": email, "name": name, "language": language, "operator": operator, "invited_into": invited_into}
-    events.record_system(db, PLATFORM, "user.created", user, after=facts)
+    after = events.facts(user) | {"invited_into": invited_into}
+    if request is None:
+        events.record_system(db, PLATFORM, "user.created", user, after=after)
+    else:
+        events.record_own(db, request.by(user.id), "user.created", user, after=after)
     return user
 
 
-async def get(db: AsyncSession, user_id: UUID) -> User:
-    user = await db.get(User, user_id)
+async def set_secrets(db: AsyncSession, user: User, **values: Any) -> None:
+    """Change what signs a user in. Nobody is shown it, so the row's version (and every ETag made of it) stays."""
+    await db.execute(change(User).where(User.id == user.id).values(**values))
+
+
+async def get(db: AsyncSession, user_id: UUID, *, lock: bool = False) -> User:
+    """The user; with `lock`, what signs them in stays as it is until this transaction ends."""
+    user = await db.get(User, user_id, with_for_update={"key_share": True} if lock else None)
     if user is None:
         raise NotFound
     return user
@@ -79,7 +93,8 @@ def key_of(email: str) -> str:
 async def me(db: AsyncSession, caller: Caller) -> MeView:
     """The caller, with partners and accounts over all tenants (one audited function of the database reads them)."""
     found = func.memberships_of(caller.user_id).table_valued(*MEMBERSHIPS)
-    memberships = (await db.execute(select(found).order_by(found.c.partner_name, found.c.account_name))).all()
+    order = (found.c.account_id.is_not(None), found.c.partner_name, found.c.account_name, found.c.account_id)
+    memberships = (await db.execute(select(found).order_by(*order).limit(MOST_MEMBERSHIPS))).all()
     return MeView(await get(db, caller.user_id), memberships)
 
 

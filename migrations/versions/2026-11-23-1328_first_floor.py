@@ -54,6 +54,9 @@ def upgrade() -> None:
         sa.Column("details", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("salt", sa.LargeBinary(), nullable=True),
         sa.Column("details_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("origin", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.Column("origin_salt", sa.LargeBinary(), nullable=True),
+        sa.Column("origin_hash", sa.LargeBinary(), nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=True),
         sa.Column("hash", sa.LargeBinary(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -388,7 +391,9 @@ DECLARE
     numbered integer := 0;
     fact events%ROWTYPE;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('events:' || partner::text, 0));
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('events:' || partner::text, 0)) THEN
+        RETURN 0;  -- another worker is at it, and a worker that waits would keep other partners waiting
+    END IF;
     SELECT e.position, e.hash INTO next_position, chained FROM events e
      WHERE e.partner_id = partner AND e.position IS NOT NULL ORDER BY e.position DESC LIMIT 1;
     next_position := coalesce(next_position, 0);
@@ -408,7 +413,7 @@ CREATE FUNCTION event_facts(fact events) RETURNS bytea LANGUAGE sql STABLE
     SET search_path = pg_catalog, public AS $body$
     SELECT convert_to(jsonb_build_array(fact.partner_id, fact.id, fact.type, fact.subject_type, fact.subject_id,
         fact.account_id, fact.actor, fact.actor_id, fact.on_behalf_of, fact.request_id,
-        extract(epoch FROM fact.created_at)::text)::text, 'UTF8')
+        extract(epoch FROM fact.created_at)::text, encode(fact.origin_hash, 'hex'))::text, 'UTF8')
 $body$
 """
 
