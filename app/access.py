@@ -17,7 +17,18 @@ from app.db import Db, UnitsOfWork, unit_of_work
 from app.models import PLATFORM, Account, AccountMember, Partner, PartnerMember, Session, User, new_id, utc_now
 from app.models.partner import PartnerStatus
 from app.models.user import UserStatus
-from app.policy import ACCOUNT_ROLES, GRANTS, INSIDE, PARTNER_ROLES, Access, Caller, Permission, Role, allowing
+from app.policy import (
+    ACCOUNT_ROLES,
+    GRANTS,
+    INSIDE,
+    PARTNER_ROLES,
+    WITH_SESSION_ONLY,
+    Access,
+    Caller,
+    Permission,
+    Role,
+    allowing,
+)
 from app.problems import (
     Forbidden,
     InsufficientScope,
@@ -191,6 +202,8 @@ def in_account(permission: Permission) -> Any:
         found = await _look_up(db, token, partner_id, account_id)
         if found.account_id is None or token.account_id not in (None, account_id):
             raise NotFound
+        if token.account_id is not None and permission in WITH_SESSION_ONLY:
+            raise InsufficientScope
         roles = {found.account_role} if found.account_role else set[Role]()
         if token.account_id is None:
             roles |= found.partner_roles

@@ -4,6 +4,7 @@ from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -96,6 +97,11 @@ class Settings(BaseSettings):
         if self.environment == "production":
             if not (self.smtp_url and self.public_url):
                 raise ValueError("production needs SMTP_URL and PUBLIC_URL")
+            if "*" in (*self.cors_origins, self.trusted_proxies.strip()):
+                raise ValueError("production needs CORS_ORIGINS and TRUSTED_PROXIES by name, not *")
+        elif self.public_url and not _is_loopback(urlsplit(self.public_url).hostname or ""):
+            raise ValueError("development has no public address, for its mailbox shows every token; set "
+                             "TENANTRY_ENVIRONMENT=production")  # fmt: skip
         elif not _is_loopback(self.host):
             raise ValueError("development listens on loopback only, for its mailbox shows every token; set "
                              "TENANTRY_ENVIRONMENT=production")  # fmt: skip

@@ -33,6 +33,7 @@ MAX_TARGET = 8_192
 MAX_HEADERS = 32_768
 METHODS = {"GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"}
 SHOWN_HEADERS = ["ETag", "Location", "Link", "X-Request-Id", "Retry-After", "Idempotency-Replayed"]
+LOOPBACK = {b"127.0.0.1", b"localhost", b"[::1]", b""}
 UNLOGGED = ("/health/", "/metrics")
 
 SECURITY_HEADERS = [
@@ -45,6 +46,16 @@ DEFAULTS = {
     b"cache-control": b"no-store",
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
 }
+
+
+def _shown(path: str) -> str:
+    """A path as it may stand in a log on a terminal: no control characters."""
+    return path if path.isprintable() else repr(path)
+
+
+def _name_of(host: bytes) -> bytes:
+    """The name in a Host header, without its port."""
+    return re.sub(rb":\d*$", b"", host).lower()
 
 
 class Cors(CORSMiddleware):
@@ -83,7 +94,8 @@ class Exchange:
     """One request and its answer."""
 
     def __init__(self, edge: Edge, scope: Scope, receive: Receive, send: Send) -> None:
-        self.edge, self.scope, self._receive, self._send = edge, scope, receive, send
+        self.edge, self._receive, self._send = edge, receive, send
+        self.scope = dict(scope)  # the server keeps its own: it must know that a HEAD has no body
         self.started = time.perf_counter()
         self.status = 0
         self.received = 0
@@ -122,6 +134,8 @@ class Exchange:
             raise HeadersTooLarge
         if sum(len(k) + len(v) for k, v in scope["headers"]) > MAX_HEADERS:
             raise HeadersTooLarge
+        if self.edge.settings.development and _name_of(self.headers.get(b"host", b"")) not in LOOPBACK:
+            raise Malformed  # another name for this address: DNS rebinding would open the mailbox to any web page
         try:
             target = unquote_to_bytes(scope["raw_path"] + b"?" + scope["query_string"]).decode()
         except UnicodeDecodeError:
@@ -180,5 +194,5 @@ class Exchange:
         REQUESTS.labels(operation, method, str(self.status)).inc()
         LATENCY.labels(operation).observe(seconds)
         if not self.scope["path"].startswith(UNLOGGED):
-            log.info("request", method=method, path=self.scope["path"], status=self.status,
+            log.info("request", method=method, path=_shown(self.scope["path"]), status=self.status,
                      milliseconds=round(seconds * 1000, 1))  # fmt: skip

@@ -56,6 +56,7 @@ MESSAGES: dict[str, Text] = {
     "model_attributes_type": Text("Must be an object.", "Muss ein Objekt sein."),
     "dict_type": Text("Must be an object.", "Muss ein Objekt sein."),
     "email": Text("Must be an e-mail address.", "Muss eine E-Mail-Adresse sein."),
+    "address_in_name": Text("Must not hold a web address.", "Darf keine Webadresse enthalten."),
     "unprintable": Text("Holds characters that cannot be shown.", "Enthält nicht darstellbare Zeichen."),
 }
 UNKNOWN = Text("Is not valid.", "Ist nicht gültig.")

@@ -68,6 +68,11 @@ def allowing(roles: Set[Role], permission: Permission) -> frozenset[Role]:
 INSIDE = frozenset({P.ACCOUNT_ENTER})
 
 
+# What a token of one account may not do, whoever holds it: other services see such tokens, and must be able
+# neither to renew one nor to plant an admin with it.
+WITH_SESSION_ONLY = frozenset({P.ACCOUNT_ENTER, P.ACCOUNT_MEMBER_MANAGE})
+
+
 class Actor(StrEnum):
     """In what capacity somebody acted."""
 

@@ -283,6 +283,13 @@ class InvitationReplaced(Problem):
     detail = Text("Use the link in the newest mail.", "Verwenden Sie den Link in der neuesten Mail.")
 
 
+class TooManyInvitations(Problem):
+    status, code = 429, "too_many_invitations"
+    title = Text("Too many invitations", "Zu viele Einladungen")
+    detail = Text("An address gets a few mails a day, and each further one must wait: see Retry-After.",
+                  "Eine Adresse bekommt wenige Mails am Tag; jede weitere muss warten: siehe Retry-After.")  # fmt: skip
+
+
 class InvitationClosed(Problem):
     status, code = 409, "invitation_closed"
     title = Text("The invitation is no longer pending", "Die Einladung ist nicht mehr offen")

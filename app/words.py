@@ -25,6 +25,11 @@ def name(text: str) -> str:
     return found
 
 
+def holds_address(name: str) -> bool:
+    """Whether a name holds a web address: our mails carry names, and must not carry other people's links."""
+    return "://" in name or "www." in name.lower()
+
+
 def is_printable(text: str) -> bool:
     """Whether a name can be shown: no control, format, private or unassigned character, no line break."""
     return not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for c in text)

@@ -255,7 +255,7 @@ class World:
             token = await self.token(name, operator=operator)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         transport = ASGITransport(self.app, raise_app_exceptions=False)
-        client = AsyncClient(transport=transport, base_url="http://test", headers=headers)
+        client = AsyncClient(transport=transport, base_url="http://localhost", headers=headers)
         return await self.stack.enter_async_context(client)
 
     # what is true

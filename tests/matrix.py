@@ -13,7 +13,7 @@ from sqlalchemy import delete, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.models import PLATFORM, Account, AccountMember, Base, Partner, PartnerMember, Throttle, User, new_id, utc_now
-from app.policy import ACCOUNT_ROLES, GRANTS, INSIDE, PARTNER_ROLES, Permission, Role, allowing
+from app.policy import ACCOUNT_ROLES, GRANTS, INSIDE, PARTNER_ROLES, WITH_SESSION_ONLY, Permission, Role, allowing
 from app.policy import Request as Origin
 from app.services import invitations, passwords, sessions, totp
 from tests.conftest import PASSWORD, World, password_hash
@@ -123,12 +123,10 @@ def refusal(operation: Operation, actor: Actor) -> Refusal | None:
 
 def _refusal_in_partner(operation: Operation, actor: Actor) -> Refusal | None:
     permission, of_account = Permission(operation.permission), "account_id" in operation.parameters
-    if actor.confined == "elsewhere":
+    if actor.confined == "elsewhere" or (actor.confined == "sibling" and of_account):
         return 404, "not_found"
-    if actor.confined and not of_account:
+    if actor.confined and (not of_account or permission in WITH_SESSION_ONLY):
         return 403, "insufficient_scope"
-    if actor.confined == "sibling":
-        return 404, "not_found"
     roles = actor.roles if of_account else actor.roles - ACCOUNT_ROLES
     if actor.confined:  # whatever else the person is: in here counts only the role in the account
         roles &= ACCOUNT_ROLES

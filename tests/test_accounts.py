@@ -81,7 +81,7 @@ async def test_two_partners_may_have_accounts_of_one_name(world: World, partner:
         "a\u2028b",
         "\u202eabc",
         "\ufb2c" * 120,
-        "\ufb2c" * 120,
+        "pay at https://evil.example",
         None,
         5,
         ["a"],

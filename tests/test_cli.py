@@ -19,6 +19,7 @@ import httpx
 import psutil
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from typer.testing import CliRunner
@@ -117,6 +118,23 @@ def test_serve_starts_on_an_empty_machine_and_says_where_to_go(shell: Shell):
     with shell.serving():
         print(f"warm start: {time.monotonic() - started:.2f} s to ready")  # noqa: T201
         assert partners(shell) == []
+
+
+def test_serve_does_not_print_a_password_that_was_changed(shell: Shell):
+    with shell.serving():
+        old = shell.password
+        with shell.operator() as api:
+            change = {"current_password": old, "password": STRONG}
+            assert api.post("/v1/me/password", json=change).status_code == 204
+    with shell.serving():
+        give_up = time.monotonic() + SECONDS
+        while "Ctrl-C" not in shell.output and time.monotonic() < give_up:
+            time.sleep(0.02)
+        shown = shell.output
+    assert "operator@example.com  (you changed it)" in shown
+    assert """-d '{"email": "operator@example.com", "password": "<password>"}'""" in shown
+    assert old not in shown
+    assert STRONG not in shown
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -482,6 +500,58 @@ async def test_logins_of_the_guide_suffice_to_migrate_serve_back_up_and_restore(
         done = shell.run("restore", str(file), **copy)
         assert done.returncode == 0, done.stderr
         assert await photograph(copy["TENANTRY_OWNER_DATABASE_URL"]) == before
+
+
+async def what_the_service_sees(url: str) -> tuple[Any, ...]:
+    """Through functions that run as the owner of the tables: memberships, and events that get their numbers."""
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            members = "SELECT count(*) FROM users u, memberships_of(u.id)"
+            memberships = await connection.scalar(text(members))
+            waiting = list(await connection.scalars(text("SELECT partner_id FROM partners_with_unnumbered_events()")))
+            numbered = [
+                await connection.scalar(text("SELECT number_events(:partner, 1000)"), {"partner": p}) for p in waiting
+            ]
+            return memberships, len(waiting), sum(filter(None, numbered))
+    finally:
+        await engine.dispose()
+
+
+async def test_backup_is_restored_under_an_owner_of_another_name_and_back(shell: Shell):
+    """To a server whose owner may not make roles; and to one that has never heard of the dump's owner."""
+    (statements,) = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "operating.md").read_text(), re.DOTALL)
+    first, second = shell.home / "first.dump", shell.home / "second.dump"
+    with LocalPg(shell.home / "theirs") as theirs, LocalPg(shell.data / "postgres") as local:
+        assert shell.run("demo").returncode == 0
+        assert shell.run("backup", str(first)).returncode == 0
+        before = await photograph(local.url())
+        seen = await what_the_service_sees(local.url(user="tenantry_app"))
+        assert min(seen) > 0
+
+        guide = Server(theirs.url("postgres"))
+        await guide.execute(*filter(str.strip, statements.split(";")))
+        app, owner = (theirs.url("tenantry", f"tenantry_{who}") for who in ("app", "owner"))
+        moved = {"TENANTRY_DATABASE_URL": app, "TENANTRY_OWNER_DATABASE_URL": owner}
+        done = shell.run("restore", str(first), **moved)
+        assert (done.returncode, done.stdout) == (0, "Restored.\n"), done.stderr
+        after = await photograph(owner)  # the owner reads all rows, although row-level security is forced
+        assert after["content"] == before["content"]
+        assert without_roles(after[POLICIES]) == without_roles(before[POLICIES])
+        assert {roles for _, name, _, roles, *_ in after[POLICIES] if name == "owner"} == {"{tenantry_owner}"}
+        assert shell.run("backup", str(second), **moved).returncode == 0
+        assert await what_the_service_sees(app) == seen
+
+        done = shell.run("restore", str(second))
+        assert done.returncode == 0, done.stderr
+        assert await photograph(local.url()) == before
+        assert await what_the_service_sees(local.url(user="tenantry_app")) == seen
+        with pytest.raises(DBAPIError):
+            await ask(local.url(user="tenantry_owner"), "SELECT 1")  # who is not needed, and was not made
+
+
+def without_roles(policies: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return [(*p[:3], *(plain(str(part)) for part in p[4:])) for p in policies]
 
 
 def test_two_migrations_at_once_on_an_empty_machine_both_succeed(shell: Shell):

@@ -233,3 +233,41 @@ async def test_nobody_joins_a_suspended_partner_or_an_archived_account(stage: St
         f"{stage.url}/invitations", json={"email": "x@example.com", "role": "account_viewer"}
     )
     assert problem(invited) == (409, "account_archived")
+
+
+async def test_an_address_gets_a_few_mails_a_day(stage: Stage):
+    invited = await stage.invite()
+    here = f"{stage.url}/invitations/{invited['id']}"
+    answers = [await stage.anna.post(f"{here}/resend") for _ in range(12)]
+    assert [a.status_code for a in answers[:9]] == [200] * 9
+    assert problem(answers[-1]) == (429, "too_many_invitations")
+    assert int(answers[-1].headers["retry-after"]) >= 1
+    assert (await stage.anna.delete(here, headers={"If-Match": "*"})).status_code == 204
+    again = await stage.anna.post(f"{stage.url}/invitations", json={"email": EVA.upper(), "role": "account_viewer"})
+    assert problem(again) == (429, "too_many_invitations")
+    assert len(await stage.world.mails()) <= 10
+
+
+async def test_who_is_removed_has_no_way_back_by_an_invitation_of_their_own(stage: Stage):
+    operator, mallory = await stage.world.client("Olivia", operator=True), await stage.world.user("Mallory")
+    partner = f"/v1/partners/{stage.partner.id}"
+    await operator.post(f"{partner}/invitations", json={"email": "mallory@example.com", "role": "partner_admin"})
+    await stage.accept(await stage.token(), await stage.world.client("Mallory"))
+    client = await stage.world.client("Mallory")
+    await client.post(f"{partner}/invitations", json={"email": "m2@example.com", "role": "partner_admin"})
+    token = await stage.token()
+    await client.post(f"{stage.url}/invitations", json={"email": "m3@example.com", "role": "account_admin"})
+    assert (await operator.delete(f"{partner}/members/{mallory.id}", headers={"If-Match": "*"})).status_code == 204
+    assert problem(await stage.accept(token, name="Mallory", password=PASSWORD)) == (410, "invitation_revoked")
+    for place in (partner, stage.url):
+        left = (await operator.get(f"{place}/invitations", params={"filter": "status:eq:pending"})).json()["items"]
+        assert left == []
+
+
+async def test_a_token_of_an_account_cannot_renew_itself_or_plant_an_admin(stage: Stage):
+    token = (await stage.anna.post(f"{stage.url}/switch")).json()["access_token"]
+    inside = await stage.world.client(token=token)
+    assert (await inside.get(f"{stage.url}/members")).status_code == 200
+    for attempt in (inside.post(f"{stage.url}/switch"),
+                    inside.post(f"{stage.url}/invitations", json={"email": EVA, "role": "account_admin"})):  # fmt: skip
+        assert problem(await attempt) == (403, "insufficient_scope")

@@ -98,9 +98,9 @@ async def test_concurrent_resends_leave_one_link_that_works(world: World):
     made = await anna.post(
         f"/v1/partners/{partner.id}/invitations", json={"email": "eva@example.com", "role": "partner_viewer"}
     )
-    answers = await asyncio.gather(*(anna.post(f"{made.headers['location']}/resend") for _ in range(10)))
-    assert tally(answers) == {(200, None): 10}
-    assert len({a.headers["etag"] for a in answers}) == 10
+    answers = await asyncio.gather(*(anna.post(f"{made.headers['location']}/resend") for _ in range(8)))
+    assert tally(answers) == {(200, None): 8}
+    assert len({a.headers["etag"] for a in answers}) == 8
     mails = await world.mails()
     assert len(mails) == 1  # those that were replaced before they went out are not sent
     preview = await (await world.client()).post("/v1/invitations/preview", json={"token": token_of(mails[0])})

@@ -23,7 +23,7 @@ WRONG = "not the password at all"
 async def at(world: World, address: str) -> AsyncClient:
     """A client that is not signed in, in the network of this address."""
     transport = ASGITransport(world.app, raise_app_exceptions=False, client=(address, 50_000))
-    return await world.stack.enter_async_context(AsyncClient(transport=transport, base_url="http://test"))
+    return await world.stack.enter_async_context(AsyncClient(transport=transport, base_url="http://localhost"))
 
 
 async def log_in(api: AsyncClient, email: str = "anna@example.com", password: str = PASSWORD, **more: str) -> Any:

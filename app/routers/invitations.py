@@ -15,6 +15,7 @@ from app.problems import (
     AlreadyMember,
     InvitationClosed,
     PreconditionRequired,
+    TooManyInvitations,
     VersionMismatch,
     raises,
 )
@@ -35,11 +36,14 @@ MayManageAccount = Annotated[Access, in_account(Permission.ACCOUNT_MEMBER_MANAGE
 InvitationQuery = Annotated[lists.Query, list_query(invitations.table())]
 InvitationId = Annotated[UUID, Path(description="Id of the invitation.")]
 REVOKE = raises(InvitationClosed, VersionMismatch, PreconditionRequired)
-RESEND = raises(InvitationClosed, AlreadyInvited)
+RESEND = raises(InvitationClosed, AlreadyInvited, TooManyInvitations)
 
 
 @router.post(
-    PARTNER, response_model=InvitationRead, status_code=201, openapi_extra=raises(AlreadyMember, AlreadyInvited)
+    PARTNER,
+    response_model=InvitationRead,
+    status_code=201,
+    openapi_extra=raises(AlreadyMember, AlreadyInvited, TooManyInvitations),
 )
 async def create_partner_invitation(
     body: PartnerInvitationCreate, access: MayManagePartner, db: Db, request: Request, response: Response
@@ -84,7 +88,7 @@ async def resend_partner_invitation(
     ACCOUNT,
     response_model=InvitationRead,
     status_code=201,
-    openapi_extra=raises(AlreadyMember, AlreadyInvited, AccountArchived),
+    openapi_extra=raises(AlreadyMember, AlreadyInvited, AccountArchived, TooManyInvitations),
 )
 async def create_account_invitation(
     body: AccountInvitationCreate, access: MayManageAccount, db: Db, request: Request, response: Response
@@ -120,7 +124,7 @@ async def revoke_account_invitation(
 @router.post(
     f"{ACCOUNT}/{{invitation_id}}/resend",
     response_model=InvitationRead,
-    openapi_extra=raises(InvitationClosed, AlreadyInvited, AccountArchived),
+    openapi_extra=raises(InvitationClosed, AlreadyInvited, AccountArchived, TooManyInvitations),
 )
 async def resend_account_invitation(
     access: MayManageAccount, db: Db, invitation_id: InvitationId, request: Request, response: Response

@@ -139,10 +139,9 @@ async def _proven(request: Request, begin: UnitsOfWork, caller: Caller, password
     state = request.app.state
     async with unit_of_work(begin) as db:
         user = await users.get(db, caller.user_id)
-        attempt = await sessions.begin(
-            db, state.keys.derived("throttles"), email=user.email, address=caller.address,
-            free_failures=state.settings.login_free_failures,
-        )  # fmt: skip
+        attempt = await sessions.prove(
+            db, state.keys.derived("throttles"), user, free_failures=state.settings.login_free_failures
+        )
     if not await security.verify_password(password, attempt.password_hash):
         raise Invalid(errors=[Fault(pointer, "wrong_password", WRONG_PASSWORD)])
     async with unit_of_work(begin) as db:

@@ -8,7 +8,7 @@ from app.access import creating_partner, in_partner, operator
 from app.db import Db
 from app.models import Partner
 from app.policy import Access, Permission, Role
-from app.problems import PreconditionRequired, VersionMismatch, raises
+from app.problems import PreconditionRequired, TooManyInvitations, VersionMismatch, raises
 from app.rest import IdempotentRoute, IfMatch, Page, PageQuery, created, tagged
 from app.routers.listing import list_query, page_of
 from app.schemas.partner import PartnerCreate, PartnerRead, PartnerUpdate
@@ -23,7 +23,7 @@ MayUpdate = Annotated[Access, in_partner(Permission.PARTNER_UPDATE)]
 PartnerQuery = Annotated[lists.Query, list_query(partners.TABLE)]
 
 
-@router.post("", response_model=PartnerRead, status_code=201)
+@router.post("", response_model=PartnerRead, status_code=201, openapi_extra=raises(TooManyInvitations))
 async def create_partner(
     body: PartnerCreate, access: MayCreate, db: Db, request: Request, response: Response
 ) -> Partner:

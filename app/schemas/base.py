@@ -31,6 +31,8 @@ def _name(value: str) -> str:
         raise PydanticCustomError("string_too_short", "too short", {"min_length": 1})
     if len(found) > words.MAX_NAME:  # the normal form may be longer than what was typed
         raise PydanticCustomError("string_too_long", "too long", {"max_length": words.MAX_NAME})
+    if words.holds_address(found):
+        raise PydanticCustomError("address_in_name", "a web address")
     if not words.is_printable(found):
         raise PydanticCustomError("unprintable", "unprintable characters")
     return found

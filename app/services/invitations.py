@@ -11,10 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import security, words
 from app.models import Invitation, InvitationStatus, MailStatus, new_id, utc_now
 from app.policy import Access, Role
-from app.problems import AlreadyInvited, AlreadyMember, InvitationClosed, NotFound
-from app.services import events, lists, mail, members
+from app.problems import (
+    AlreadyInvited,
+    AlreadyMember,
+    InvitationClosed,
+    NotFound,
+    TooManyAttempts,
+    TooManyInvitations,
+)
+from app.services import events, lists, mail, members, throttles
 
 PREFIX = "tni"
+MAILS_TO_ONE_ADDRESS = 10
+MAILS_BY_ONE_PERSON = 1000
 
 
 def _key(address: str) -> str:
@@ -59,6 +68,7 @@ async def create(
     if await members.exists(db, access, email_key=key):
         raise AlreadyMember
     await _expire(db, access, key)
+    await _count_mail(db, access, keys, key)
     invitation_id = new_id()
     invitation = Invitation(
         id=invitation_id, partner_id=access.partner_id, account_id=access.account_id, email=email, email_key=key,
@@ -107,6 +117,7 @@ async def resend(
     """
     if invitation.status not in (InvitationStatus.PENDING, InvitationStatus.EXPIRED):
         raise InvitationClosed
+    await _count_mail(db, access, keys, invitation.email_key)
     before = _sending(invitation)
     invitation.generation += 1
     invitation.token_hash = security.digest(token_of(keys, invitation.partner_id, invitation.id, invitation.generation))
@@ -136,6 +147,23 @@ async def revoke(db: AsyncSession, access: Access, invitation: Invitation) -> No
     invitation.status = InvitationStatus.REVOKED
     await db.flush()
     events.record(db, access, "invitation.revoked", invitation, before=before, after={"status": invitation.status})
+
+
+async def _count_mail(db: AsyncSession, access: Access, keys: security.Keys, email_key: str) -> None:
+    """A few mails to one address, and not thousands by one person, a day: strangers did not ask for ours.
+
+    Raises:
+        TooManyInvitations: later.
+    """
+    now, secret = utc_now(), keys.derived("throttles")
+    day = now.date().isoformat()
+    to_one = throttles.key(secret, "invitations to", str(access.partner_id), email_key, day)
+    by_one = throttles.key(secret, "invitations by", str(access.user_id), day)
+    try:
+        await throttles.count(db, to_one, now, free=MAILS_TO_ONE_ADDRESS)
+        await throttles.count(db, by_one, now, free=MAILS_BY_ONE_PERSON)
+    except TooManyAttempts as error:
+        raise TooManyInvitations(headers=error.headers) from None
 
 
 def token_of(keys: security.Keys, partner_id: UUID, invitation_id: UUID, generation: int) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import words
-from app.models import AccountMember, PartnerMember, User, UserStatus
+from app.models import AccountMember, Invitation, InvitationStatus, PartnerMember, User, UserStatus
 from app.policy import Access, Role
 from app.problems import LastAdmin, NotFound
 from app.services import accounts, events, lists, partners
@@ -135,6 +135,7 @@ async def change_role(db: AsyncSession, access: Access, member: Any, *, role: Ro
         await db.flush()
         who = {"user_id": member.user_id}
         events.record(db, access, f"{member.__subject__}.role_changed", member, before=before | who, after=after | who)
+        await _withdraw_invitations(db, access, member.user_id)
     return await get(db, access, member.user_id)
 
 
@@ -148,6 +149,7 @@ async def remove(db: AsyncSession, access: Access, member: Any) -> None:
     await db.delete(member)
     await db.flush()
     events.record(db, access, f"{member.__subject__}.removed", member, before=events.facts(member))
+    await _withdraw_invitations(db, access, member.user_id)
 
 
 async def exists(db: AsyncSession, access: Access, *, email_key: str) -> bool:
@@ -183,6 +185,22 @@ def _of_owner(statement: Select[Any], access: Access) -> Select[Any]:
 
 def _of_user(statement: Select[Any], access: Access, user_id: UUID) -> Select[Any]:
     return _of_owner(statement, access).where(model_of(access).user_id == user_id)
+
+
+async def _withdraw_invitations(db: AsyncSession, access: Access, user_id: UUID) -> None:
+    """Revoke what somebody invited who leaves or gets another role: else an invitation to oneself would be a way back.
+
+    Who leaves a partner leaves with the invitations into all its accounts.
+    """
+    pending = select(Invitation).where(
+        Invitation.invited_by == user_id, Invitation.status == InvitationStatus.PENDING
+    ).with_for_update()  # fmt: skip
+    if access.account_id:
+        pending = pending.where(Invitation.account_id == access.account_id)
+    for invitation in await db.scalars(pending):
+        before, after = events.changed(invitation, {"status": InvitationStatus.REVOKED})
+        events.record(db, access, "invitation.revoked", invitation, before=before, after=after,
+                      account_id=invitation.account_id)  # fmt: skip
 
 
 async def _keep_an_admin(db: AsyncSession, access: Access, leaving: Any, role: Role) -> None:

@@ -54,7 +54,8 @@ async def ask_reset(db: AsyncSession, secret: bytes, *, email: str, address: str
         TooManyAttempts: this network asks for too many addresses.
     """
     now = utc_now()
-    await throttles.count(db, throttles.key(secret, "resets from", throttles.network_of(address)), now, free=free * 10)
+    network, day = throttles.network_of(address), now.date().isoformat()
+    await throttles.count(db, throttles.key(secret, "resets from", network, day), now, free=free * 10)
     try:
         await throttles.count(db, throttles.key(secret, "resets of", users.key_of(email)), now, free=free)
     except TooManyAttempts:
@@ -107,6 +108,7 @@ async def reset(db: AsyncSession, token: str, request: Request, *, new_hash: str
     _, user = await find_reset(db, token, lock=True)
     await _set(db, user, new_hash)
     await sessions.end_all(db, request.by(user.id), "password_reset")
+    await sessions.know(db, user, request)
     events.record_own(db, request.by(user.id), "user.password_reset", user)
     mail.enqueue(db, PLATFORM, "password_changed", subject_id=user.id)
 

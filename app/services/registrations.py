@@ -31,7 +31,7 @@ from app.problems import (
     NotFound,
     PartnerSuspended,
 )
-from app.services import events, invitations, members, users
+from app.services import events, invitations, members, sessions, users
 from app.tenancy import confine
 
 NOBODY = Caller(PLATFORM, PLATFORM)
@@ -65,6 +65,7 @@ async def find(db: AsyncSession, keys: security.Keys, token: str, *, lock: bool 
     found = await db.get(Invitation, (partner_id, invitation_id))
     if found is None:
         raise NotFound
+    _check_token(keys, found, token)
     if lock:  # always the owner first, then the invitation: see invitations.create
         await members.lock_owner(db, Access(NOBODY, partner_id, frozenset(), found.account_id))
         await db.refresh(found, with_for_update=True)
@@ -116,6 +117,7 @@ async def register(db: AsyncSession, keys: security.Keys, token: str, request: R
     user = await users.create(db, email=found.email, name=name, password_hash=password_hash,
                               language=language or invited.partner.language, invited_into=found.partner_id,
                               request=request)  # fmt: skip
+    await sessions.know(db, user, request)
     await confine(db, found.partner_id)
     await _join(db, request.by(user.id), found, user)
     return user, found

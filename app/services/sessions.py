@@ -16,6 +16,7 @@ from app.problems import NotFound, OneTimeCodeRequired, RefreshRaced, RefreshTok
 from app.services import events, throttles, users
 
 RACE_GRACE: Final = timedelta(seconds=10)
+MOST_SESSIONS: Final = 100
 KNOWN_FOR: Final = timedelta(days=90)
 
 
@@ -88,6 +89,7 @@ async def log_in(db: AsyncSession, keys: security.Keys, attempt: Attempt, reques
     )
     db.add(session)
     await db.flush()
+    await _end_oldest(db, request.by(user.id))
     events.record_own(db, request.by(user.id), "session.started", session, after=events.facts(session))
     return await _renewed(db, session)
 
@@ -136,6 +138,24 @@ async def refresh(db: AsyncSession, token: str) -> Renewed:
     return await _renewed(db, session)
 
 
+async def know(db: AsyncSession, user: User, request: Request) -> None:
+    """Remember where a user proved to read the address's mail: from there, strangers' guesses do not lock them out."""
+    now = utc_now()
+    db.add(Session(user_id=user.id, expires_at=now, network=throttles.network_of(request.address), user_agent="",
+                   ended_at=now, end_reason="mail_proof"))  # fmt: skip
+
+
+async def prove(db: AsyncSession, secret: bytes, user: User, *, free_failures: int) -> Attempt:
+    """Count the attempt to prove by password that the session is still its owner's: by user, wherever they are.
+
+    Raises:
+        TooManyAttempts: wait first.
+    """
+    counter = throttles.key(secret, "proof", str(user.id))
+    await throttles.count(db, counter, utc_now(), free=free_failures)
+    return Attempt(user.id, user.password_hash, [counter])
+
+
 async def listed(db: AsyncSession, user_id: UUID) -> Sequence[Session]:
     """A user's sessions that are in force, latest first."""
     found = await db.scalars(
@@ -171,6 +191,17 @@ async def end_all(db: AsyncSession, caller: Caller, reason: str, *, but: UUID | 
         events.record_own(db, caller, "session.ended", session, after={"reason": reason})
 
 
+async def _end_oldest(db: AsyncSession, caller: Caller) -> None:
+    """Nobody is logged in at more places than MOST_SESSIONS: the one unused for longest makes room."""
+    too_many = await db.scalars(
+        select(Session).where(Session.user_id == caller.user_id, Session.ended_at.is_(None))
+        .order_by(Session.last_used_at.desc(), Session.id.desc()).offset(MOST_SESSIONS).with_for_update()
+    )  # fmt: skip
+    for session in too_many:
+        _end(session, "too_many", utc_now())
+        events.record_own(db, caller, "session.ended", session, after={"reason": session.end_reason})
+
+
 async def purge(db: AsyncSession, now: datetime) -> None:
     """Forget sessions (and with them their tokens) that ended or ran out 90 days ago."""
     old = now - KNOWN_FOR
@@ -193,4 +224,4 @@ async def forgive(db: AsyncSession, attempt: Attempt) -> None:
     for own in attempt.counters[:1]:
         await throttles.clear(db, own)
     for shared in attempt.counters[1:]:
-        await throttles.uncount(db, shared, utc_now())
+        await throttles.uncount(db, shared)
