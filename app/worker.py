@@ -25,8 +25,6 @@ log = structlog.get_logger("worker")
 
 MAX_ATTEMPTS = 8
 BEAT_SECONDS = 10.0
-KEEP_DELIVERIES = timedelta(days=30)
-KEEP_ANSWERS = timedelta(hours=24)
 EVENTS_AT_ONCE = 500
 STOP_SECONDS = 5.0
 MARK_PAUSES = (0.1, 0.3, 1.0, 3.0)
@@ -238,7 +236,7 @@ class Worker:
         now = utc_now()
         async with unit_of_work(self.begin) as db:
             await confine(db, PLATFORM)
-            await db.execute(select(func.purge_tenant_rows(now - KEEP_DELIVERIES, now - KEEP_ANSWERS)))
+            await db.execute(select(func.purge_tenant_rows()))
             await sessions.purge(db, now)
             await passwords.purge(db, now)
             await throttles.purge(db, now)

@@ -30,6 +30,10 @@ DEFINER_FUNCTIONS = {
 }
 
 
+# Operators list partners; and the application never gives an event its number.
+MORE_POLICIES = {"partners": {"operator"}, "events": {"unnumbered"}}
+
+
 async def two_partners(world: World) -> tuple[Partner, Partner]:
     """Acme with the account Nordwerk, and Rival with the account Südbau."""
     acme, rival = (
@@ -107,6 +111,14 @@ async def test_the_change_log_is_append_only_for_the_application(world: World):
     acme, _ = await two_partners(world)
     async with world.app.state.engine.connect() as connection:
         await connection.execute(text(f"SET LOCAL app.partner_id = '{acme.id}'"))
+        numbered = (
+            "INSERT INTO events (partner_id, id, type, subject_type, subject_id, actor, details_hash, origin_hash, created_at,"
+            " position) SELECT partner_id, gen_random_uuid(), 'x', 'x', id, 'user', details_hash, origin_hash, now(),"
+            " 9223372036854775807 FROM events LIMIT 1"
+        )
+        with pytest.raises(DBAPIError, match="row-level security"):
+            async with connection.begin_nested():
+                await connection.execute(text(numbered))
         for write in ("UPDATE events SET type = 'x'", "DELETE FROM events", "TRUNCATE events"):
             with pytest.raises(DBAPIError, match="permission denied"):
                 async with connection.begin_nested():

@@ -322,6 +322,8 @@ def _walls() -> None:
                "USING (current_setting('app.operator', true) = 'on')")  # fmt: skip
     grant("events", "SELECT, INSERT")  # append-only: positions and hashes are given by number_events
     protect("events")
+    op.execute("CREATE POLICY unnumbered ON events AS RESTRICTIVE FOR INSERT TO tenantry_app "
+               "WITH CHECK (position IS NULL AND hash IS NULL)")  # fmt: skip
     for table in (
         "users",
         "sessions",
@@ -362,7 +364,8 @@ def _functions() -> None:
     definer_function(
         "partners_with_unnumbered_events()",
         "TABLE (partner_id uuid)",
-        "SELECT DISTINCT e.partner_id FROM events e WHERE e.position IS NULL LIMIT 100",
+        "SELECT partner_id FROM (SELECT DISTINCT e.partner_id FROM events e WHERE e.position IS NULL) waiting"
+        " ORDER BY random() LIMIT 100",
     )
     definer_function(
         "outbox_state()",
@@ -370,11 +373,11 @@ def _functions() -> None:
         "SELECT count(*), min(d.due_at) FROM deliveries d WHERE d.done_at IS NULL",
     )
     definer_function(
-        "purge_tenant_rows(deliveries_before timestamptz, answers_before timestamptz)",
+        "purge_tenant_rows()",
         "void",
         """
-        DELETE FROM deliveries WHERE done_at < deliveries_before;
-        DELETE FROM stored_answers WHERE created_at < answers_before;
+        DELETE FROM deliveries WHERE done_at < now() - interval '30 days';
+        DELETE FROM stored_answers WHERE created_at < now() - interval '24 hours';
         """,
         volatility="VOLATILE",
     )
@@ -422,7 +425,7 @@ def downgrade() -> None:
     for function in ("memberships_of(uuid)", "partners_with_due_deliveries(timestamptz)",
                      "number_events(uuid, integer)",
                      "partners_with_unnumbered_events()", "outbox_state()", "event_facts(events)",
-                     "purge_tenant_rows(timestamptz, timestamptz)"):  # fmt: skip
+                     "purge_tenant_rows()"):  # fmt: skip
         op.execute(f"DROP FUNCTION {function}")
     op.drop_index("ix_refresh_tokens_session_id", table_name="refresh_tokens")
     op.drop_table("refresh_tokens")
