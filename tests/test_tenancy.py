@@ -170,9 +170,7 @@ async def test_every_tenant_table_has_both_walls(owner: Owner):
             "SELECT policyname, roles, cmd, qual, with_check FROM pg_policies WHERE tablename = $1", table
         )
         for_app = [p for p in policies if APP_ROLE in p["roles"] or "public" in p["roles"]]
-        assert {p["policyname"] for p in for_app} == {"tenant"} | ({"operator"} if table == "partners" else set()), (
-            table
-        )
+        assert {p["policyname"] for p in for_app} == {"tenant"} | MORE_POLICIES.get(table, set()), table
         tenant = next(p for p in for_app if p["policyname"] == "tenant")
         assert (tenant["cmd"], tenant["qual"]) == ("ALL", tenant["with_check"])
         assert "app.partner_id" in tenant["qual"]
