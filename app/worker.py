@@ -66,12 +66,11 @@ class Worker:
 
     async def run(self) -> None:
         """Work for ever."""
-        await asyncio.gather(
-            self._repeat(self.deliver_all, 0.5),
-            self._repeat(self.number_all, 0.2),
-            self._repeat(self.beat, BEAT_SECONDS),
-            self._repeat(self.clean_up, 3600),
-        )
+        async with asyncio.TaskGroup() as tasks:  # unlike gather, it waits for all of them when it is cancelled
+            tasks.create_task(self._repeat(self.deliver_all, 0.5))
+            tasks.create_task(self._repeat(self.number_all, 0.2))
+            tasks.create_task(self._repeat(self.beat, BEAT_SECONDS))
+            tasks.create_task(self._repeat(self.clean_up, 3600))
 
     async def _repeat(self, work: Callable[[], Awaitable[object]], seconds: float) -> None:
         """Once more after each pause, whatever happened: a database that is away comes back."""

@@ -770,7 +770,7 @@ class Served:
 
     async def works(self) -> None:
         async with self.connect() as raw:
-            await raw.send(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            await raw.send(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert (await raw.answer())[0] == 200
 
 
@@ -783,7 +783,7 @@ async def served(settings: Settings) -> AsyncGenerator[Served]:
                                 server_header=False)  # fmt: skip
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listening]))
-        head = f"POST {there.address(CREATE)} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        head = f"POST {there.address(CREATE)} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         head += f"Authorization: {there.anna.headers['authorization']}\r\n"
         try:
             yield Served(world, listening.getsockname()[1], head)
@@ -880,11 +880,11 @@ async def test_raw_bytes_in_the_request_line_are_refused(settings: Settings):
     async with served(settings) as there:
         for target in (b"/v1/me?q=\xff", b"/\xc3\x28", b"/%00", b"/v1/me%ff"):
             async with there.connect() as raw:
-                await raw.send(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                await raw.send(b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                 status, *_ = await raw.answer()
                 assert status == 400, target
         async with there.connect() as raw:
-            await raw.send(b"GET /v1/me HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 40_000 + b"\r\n\r\n")
+            await raw.send(b"GET /v1/me HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 40_000 + b"\r\n\r\n")
             assert await raw.refusal() == (431, "headers_too_large")
         await there.works()
 

@@ -168,8 +168,7 @@ async def test_stopped_worker_ends_in_time_and_leaves_nothing_half_done(settings
     """SIGTERM while mails go out: what was in hand is finished, and nothing is repeated."""
     async with mail_server() as post:
         post.seconds = 0.05
-        short = posting(settings, post.url).model_copy(update={"lease_seconds": LEASE_SECONDS})
-        async with running(short) as world, workers(world, 1) as crew:
+        async with running(posting(settings, post.url)) as world, workers(world, 1) as crew:
             partner = await world.partner(Anna=Role.PARTNER_ADMIN)
             await invite_many(await world.client("Anna"), f"/v1/partners/{partner.id}",
                               [f"p{n}@example.com" for n in range(40)])  # fmt: skip
