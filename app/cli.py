@@ -126,7 +126,7 @@ def _refuse_taken_port(settings: Settings) -> None:
             probe.bind((settings.host, settings.port))
         except OSError as error:
             raise operate.Refused(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; "
-                                  "choose another with --port") from None  # fmt: skip
+                                  "set TENANTRY_PORT, or use --port") from None  # fmt: skip
 
 
 @cli.command()

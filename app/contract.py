@@ -13,7 +13,7 @@ Document = dict[str, Any]
 METHODS: Final = ("get", "put", "post", "delete", "patch")
 PROBLEM: Final = "application/problem+json"
 SCHEME: Final = "accessToken"
-EVERYWHERE: Final = ("malformed_request", "headers_too_large", "internal_error", "unavailable")
+EVERYWHERE: Final = ("malformed_request", "invalid", "headers_too_large", "internal_error", "unavailable")
 EXAMPLE_ID: Final = "0198c5b2-7a1e-7c3d-9f60-4b2a1d3e5f60"
 
 DONE: Final = {

@@ -59,6 +59,7 @@ MESSAGES: dict[str, Text] = {
     "address_in_name": Text("Must not hold a web address.", "Darf keine Webadresse enthalten."),
     "unprintable": Text("Holds characters that cannot be shown.", "Enthält nicht darstellbare Zeichen."),
 }
+EMPTY = Text("Must not be empty.", "Darf nicht leer sein.")
 UNKNOWN = Text("Is not valid.", "Ist nicht gültig.")
 
 
@@ -104,7 +105,7 @@ def _fault(error: Mapping[str, Any]) -> Fault:
         pointer = f"{where}:" + ".".join(_safe(p) for p in path)
     code = re.sub(r"[^a-z0-9_]", "_", str(error["type"]))[:80]
     context = cast("dict[str, Any]", error.get("ctx") or {})
-    text = MESSAGES.get(code, UNKNOWN)
+    text = EMPTY if context.get("min_length") == 1 else MESSAGES.get(code, UNKNOWN)
     if "expected" in context:  # pydantic's list of the words ends in an English "or"
         german = {**context, "expected": str(context["expected"]).replace(" or ", " oder ")}
         return Fault(pointer, code, Text(text.en.format_map(context), text.de.format_map(german)))

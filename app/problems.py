@@ -306,8 +306,8 @@ class InvitationForAnother(Problem):
 class LogInRequired(Problem):
     status, code = 409, "log_in_required"
     title = Text("This address already has a user", "Zu dieser Adresse gibt es schon einen Benutzer")
-    detail = Text("Log in, then accept the invitation with the token alone.",
-                  "Melden Sie sich an und nehmen Sie die Einladung dann nur mit dem Token an.")  # fmt: skip
+    detail = Text("Log in, then POST /v1/registrations with your bearer token and the invitation's token alone.",
+                  "Melden Sie sich an; dann POST /v1/registrations mit Bearer-Token und Einladungstoken.")  # fmt: skip
 
 
 class AlreadyInvited(Problem):

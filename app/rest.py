@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import random
+import re
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Final, Generic, Protocol, TypeVar, cast
 from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from itsdangerous import BadData, URLSafeSerializer
 from pydantic import BaseModel, Field
@@ -74,7 +76,11 @@ class Route(APIRoute):
                 await remember(request, response)
             return conditional(request, response, tag_content) if request.method == "GET" else response
 
+        known, strict = query_names(self.dependant), self.path.startswith("/v1")
+
         async def handle(request: Request) -> Response:
+            if strict and not request.query_params.keys() <= known:
+                raise Invalid(errors=[unknown_parameter(k) for k in request.query_params if k not in known][:10])
             request = StrictRequest(request.scope, request.receive)
             await request.check(expects_body=expects_body)
             if self.idempotent and request.method == "POST" and (key := idempotency_key(request)):
@@ -82,6 +88,19 @@ class Route(APIRoute):
             return await with_retries(request, once)
 
         return handle
+
+
+def query_names(dependant: Dependant) -> set[str]:
+    """The query parameters of an endpoint and of all that it depends on."""
+    own = {parameter.alias for parameter in dependant.query_params}
+    return own.union(*(query_names(d) for d in dependant.dependencies))
+
+
+def unknown_parameter(name: str) -> Fault:
+    """A misspelt filter must not quietly show everything."""
+    shown = name if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name) else "?"
+    said = Text("There is no such parameter.", "Diesen Parameter gibt es nicht.")
+    return Fault(f"query:{shown}", "extra_forbidden", said)
 
 
 class IdempotentRoute(Route):

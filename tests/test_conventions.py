@@ -519,3 +519,12 @@ async def test_search_never_reaches_another_partner(world: World):
     for parameters in ({"q": "nordwerk"}, {"filter": "name:contains:nord"}, {"filter": "status:ne:archived"}):
         answer = await anna.get(accounts, params=parameters | {"count": "true"})
         assert (names(answer), answer.json()["total"]) == (["Nordwerk"], 1)
+
+
+async def test_a_parameter_that_there_is_not_is_refused_and_not_ignored(world: World):
+    """Else a misspelt filter would quietly show everything."""
+    anna, accounts = await table(world, "A", "B")
+    for query, pointer in (("status=active", "query:status"), ("filters=name:eq:A", "query:filters"), ("=", "query:?")):
+        answer = await anna.get(f"{accounts}?{query}")
+        assert faults(answer) == [(pointer, "extra_forbidden")]
+        assert "items" not in answer.json()

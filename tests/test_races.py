@@ -152,7 +152,7 @@ async def test_key_with_another_request_is_refused(world: World):
     key = {"Idempotency-Key": "order-1"}
     assert (await anna.post(accounts, json={"name": "A"}, headers=key)).status_code == 201
     invitations = f"{accounts.removesuffix('/accounts')}/invitations"
-    for address, body in [(accounts, {"name": "B"}), (f"{accounts}?x=1", {"name": "A"}),
+    for address, body in [(accounts, {"name": "B"}), (accounts, {"name": "A "}),
                           (invitations, {"email": "eva@example.com", "role": "partner_viewer"})]:  # fmt: skip
         assert problem(await anna.post(address, json=body, headers=key)) == (422, "idempotency_key_reused"), address
     assert await rows(anna, accounts) == ["A"]

@@ -240,7 +240,7 @@ async def test_only_a_bearer_token_signs_in(world: World):
             assert problem(answer)[1] == "unauthenticated"
             assert answer.headers["www-authenticate"] == "Bearer"
     for path in (f"/v1/me?access_token={token}", f"/v1/me?token={token}"):
-        assert problem(await api.get(path)) == (401, "unauthenticated")
+        assert problem(await api.get(path)) == (422, "invalid")
     assert problem(await api.get("/v1/me", headers={"Cookie": f"access_token={token}"})) == (401, "unauthenticated")
 
 

@@ -53,8 +53,8 @@ async def get_partner(access: MayRead, db: Db, response: Response) -> Partner:
 async def update_partner(body: PartnerUpdate, access: MayUpdate, db: Db, match: IfMatch, response: Response) -> Partner:
     """Rename, suspend or resume a partner, switch its partner management on or off, change its language.
 
-    Suspended, it shuts out all its people and its customers' claims at once; with partner management off, only
-    the partner's own people are shut out.
+    Suspended, it shuts out all its people and the members of its accounts at once; with partner management off,
+    only the partner's own people are shut out.
     """
     partner = match.check(await partners.get(db, access.partner_id, lock=True))
     return tagged(response, await partners.update(db, access, partner, body.model_dump(exclude_unset=True)))
