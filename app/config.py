@@ -1,13 +1,14 @@
 """Settings: one frozen object, read once from `TENANTRY_*` environment variables or a `.env` file."""
 
 from functools import cached_property
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.words import is_loopback
 
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -99,10 +100,10 @@ class Settings(BaseSettings):
                 raise ValueError("production needs SMTP_URL and PUBLIC_URL")
             if "*" in (*self.cors_origins, self.trusted_proxies.strip()):
                 raise ValueError("production needs CORS_ORIGINS and TRUSTED_PROXIES by name, not *")
-        elif self.public_url and not _is_loopback(urlsplit(self.public_url).hostname or ""):
+        elif self.public_url and not is_loopback(urlsplit(self.public_url).hostname or ""):
             raise ValueError("development has no public address, for its mailbox shows every token; set "
                              "TENANTRY_ENVIRONMENT=production")  # fmt: skip
-        elif not _is_loopback(self.host):
+        elif not is_loopback(self.host):
             raise ValueError("development listens on loopback only, for its mailbox shows every token; set "
                              "TENANTRY_ENVIRONMENT=production")  # fmt: skip
         return self
@@ -116,10 +117,3 @@ class Settings(BaseSettings):
         """The service's public address, without a slash at its end; also the `iss` of every token."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -10,7 +10,6 @@ from datetime import datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -62,13 +61,6 @@ def compose(template: str, language: str, values: dict[str, Any], *, sender: str
     return message
 
 
-def _is_here(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 class Smtp:
     """An SMTP server; the connection is kept while there is something to send."""
 
@@ -83,7 +75,9 @@ class Smtp:
             password=unquote(parts.password) if parts.password else None,
             use_tls=parts.scheme == "smtps",
             # When the server offers it; a password travels in clear to this machine only.
-            start_tls=True if parts.username and not _is_here(parts.hostname) and parts.scheme == "smtp" else None,
+            start_tls=True
+            if parts.username and not words.is_loopback(parts.hostname) and parts.scheme == "smtp"
+            else None,
             tls_context=ssl.create_default_context() if parts.scheme == "smtps" or parts.username else None,
             timeout=SEND_SECONDS,
         )

@@ -110,7 +110,9 @@ class IdempotentRoute(Route):
 
 
 async def with_retries(request: Request, once: Handler) -> Response:
-    """Run the whole transaction again after a deadlock or serialization failure, which undid all of it."""
+    """Run the whole transaction again after a deadlock, a serialization failure, or a connection lost before the
+    commit: each undid all of it.
+    """
     for attempt in range(1, RETRIES + 1):
         try:
             async with AsyncExitStack() as stack:

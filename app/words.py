@@ -1,6 +1,7 @@
 """How names and addresses are written and compared: one normal form for each."""
 
 import unicodedata
+from ipaddress import ip_address
 
 from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
@@ -76,3 +77,11 @@ def _validated(address: str) -> ValidatedEmail:
                               allow_quoted_local=False, allow_domain_literal=False)  # fmt: skip
     except EmailNotValidError:
         raise ValueError("not an e-mail address") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by name or by number."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

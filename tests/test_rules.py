@@ -40,7 +40,7 @@ COMMANDS = {
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "policy": set(),
-    "config": set(),
+    "config": {"words"},
     "words": set(),
     "problems": set(),
     "localpg": set(),
@@ -114,7 +114,7 @@ def test_files_and_functions_are_short():
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or 0) - node.lineno + 1
                 nested = any(isinstance(n, ast.AsyncFunctionDef) for n in ast.walk(node) if n is not node)
-                assert lines <= 45 or nested, f"{path.name}: {node.name} has {lines} lines"
+                assert lines <= 40 or nested, f"{path.name}: {node.name} has {lines} lines"
 
 
 @pytest.mark.parametrize(
