@@ -29,6 +29,7 @@ TAGS: Final = {
     "registrations": "Accepting invitations.",
     "partners": "Resellers with child accounts.",
     "accounts": "Child accounts: the customers of a partner.",
+    "properties": "The columns of the accounts table that a partner invents.",
     "members": "Users with a role in a partner or in an account.",
     "invitations": "E-mails with a role, waiting to become memberships.",
     "policy": "Which role may do what, and the keys that verify tokens.",
@@ -259,8 +260,9 @@ def _walk(node: Any, visit: Callable[[Document], None]) -> None:
     if isinstance(node, dict):
         found = cast("Document", node)
         visit(found)
-        for inner in list(found.values()):
-            _walk(inner, visit)
+        for name, inner in list(found.items()):
+            if name not in ("example", "examples"):
+                _walk(inner, visit)
     elif isinstance(node, list):
         for inner in cast("list[Any]", node):
             _walk(inner, visit)
@@ -268,9 +270,10 @@ def _walk(node: Any, visit: Callable[[Document], None]) -> None:
 
 def _tidy(node: Document) -> None:
     """One schema as generators like it best."""
-    properties: dict[str, Document] = node.get("properties") or {}
+    properties: dict[str, Any] = node.get("properties") or {}
     for inner in properties.values():
-        inner.pop("title", None)
+        if isinstance(inner, dict):  # else `properties` is the name of a field, and this its schema
+            cast("Document", inner).pop("title", None)
     if node.get("in") in ("query", "path", "header") and "schema" in node:
         _parameter(node["schema"])
     _fold_null(node)

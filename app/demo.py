@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import security
+from app import demo_columns, security
 from app.config import Settings
 from app.main import load_keys
 from app.models import PLATFORM, Account, AccountStatus, User, new_id
@@ -75,10 +75,15 @@ async def fill(settings: Settings) -> str:
         people = [await _person(db, name, "sensorhaus", language, hashed) for name, _, language in PEOPLE]
         customers = [await _person(db, n, "kunde", chance.choice(("de", "en")), hashed) for n in _names(chance, 120)]
         access = await _partner(db, people)
-        for name in _companies(chance):
-            await _account(db, access, keys, chance, name, customers, settings.invitation_days)
+        await demo_columns.define(db, access)
+        for number, name in enumerate(_companies(chance)):
+            properties = demo_columns.values_of(chance, number, name, people[0].id)
+            account = await accounts.create(db, access, name=name, properties=properties)
+            await _fill(db, access, keys, chance, account, customers, settings.invitation_days)
     lines = [f"  {_address(name, 'sensorhaus')}  {password}  ({role})" for name, role, _ in PEOPLE]
-    return f"{PARTNER}: {ACCOUNTS} accounts. Log in as\n" + "\n".join(lines)
+    return f"{PARTNER}: {ACCOUNTS} accounts, {len(demo_columns.COLUMNS)} columns of its own. Log in as\n" + "\n".join(
+        lines
+    )
 
 
 async def _partner(db: AsyncSession, people: Sequence[User]) -> Access:
@@ -92,9 +97,8 @@ async def _partner(db: AsyncSession, people: Sequence[User]) -> Access:
     return Access(caller, partner_id, frozenset({Role.PARTNER_ADMIN}))
 
 
-async def _account(db: AsyncSession, access: Access, keys: security.Keys, chance: random.Random, name: str,
-                   customers: Sequence[User], days: int) -> None:  # fmt: skip
-    account: Account = await accounts.create(db, access, name=name)
+async def _fill(db: AsyncSession, access: Access, keys: security.Keys, chance: random.Random, account: Account,
+                customers: Sequence[User], days: int) -> None:  # fmt: skip
     inside = Access(access.caller, access.partner_id, frozenset({Role.PARTNER_ADMIN}), account.id)
     crew = chance.sample(customers, chance.choice((1, 1, 2, 3, 5)))
     for user, role in zip(crew, (Role.ACCOUNT_ADMIN, *[Role.ACCOUNT_EDITOR, Role.ACCOUNT_VIEWER] * 2), strict=False):

@@ -1,7 +1,7 @@
 """Answers every failure, the framework's own included, with a problem document (RFC 9457)."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import structlog
@@ -55,6 +55,9 @@ MESSAGES: dict[str, Text] = {
     "too_long": Text("At most {max_length} entries.", "Höchstens {max_length} Einträge."),
     "model_attributes_type": Text("Must be an object.", "Muss ein Objekt sein."),
     "dict_type": Text("Must be an object.", "Muss ein Objekt sein."),
+    "float_type": Text("Must be a number.", "Muss eine Zahl sein."),
+    "list_type": Text("Must be a list.", "Muss eine Liste sein."),
+    "reserved_key": Text("A column of every account has this name.", "So heißt eine Spalte jedes Kontos."),
     "email": Text("Must be an e-mail address.", "Muss eine E-Mail-Adresse sein."),
     "address_in_name": Text("Must not hold a web address.", "Darf keine Webadresse enthalten."),
     "unprintable": Text("Holds characters that cannot be shown.", "Enthält nicht darstellbare Zeichen."),
@@ -76,10 +79,10 @@ def language_of(scope: Scope) -> Language:
     return found
 
 
-def answer(scope: Scope, problem: Problem) -> Response:
-    """The problem as a response to the request in `scope`."""
+def document(scope: Scope, problem: Problem) -> ProblemDetails:
+    """The problem as the request in `scope` is told of it."""
     language = language_of(scope)
-    document = ProblemDetails(
+    return ProblemDetails(
         type=f"{scope['app'].state.settings.url}/problems/{problem.code}",
         title=problem.title.to(language),
         status=problem.status,
@@ -89,27 +92,50 @@ def answer(scope: Scope, problem: Problem) -> Response:
         errors=[FieldError(pointer=e.pointer[:300], code=e.code, detail=e.detail.to(language)[:500])
                 for e in problem.errors[:MAX_ERRORS]],
     )  # fmt: skip
-    headers = {**problem.headers, "Content-Language": language, "Vary": "Accept-Language"}
-    return Response(document.model_dump_json(), problem.status, headers, media_type=MEDIA_TYPE)
 
 
-def faults_in(errors: Sequence[Mapping[str, Any]]) -> list[Fault]:
-    return [_fault(e) for e in errors[:MAX_ERRORS]]
+def answer(scope: Scope, problem: Problem) -> Response:
+    """The problem as a response to the request in `scope`."""
+    headers = {**problem.headers, "Content-Language": language_of(scope), "Vary": "Accept-Language"}
+    return Response(document(scope, problem).model_dump_json(), problem.status, headers, media_type=MEDIA_TYPE)
 
 
-def _fault(error: Mapping[str, Any]) -> Fault:
+def faults_in(errors: Sequence[Mapping[str, Any]], body: object = None) -> list[Fault]:
+    return [_fault(e, body) for e in errors[:MAX_ERRORS]]
+
+
+def _fault(error: Mapping[str, Any], body: object) -> Fault:
     where, *path = error["loc"]
-    if where == "body":
-        pointer = "".join("/" + _safe(p).replace("~", "~0").replace("/", "~1") for p in path)
-    else:
-        pointer = f"{where}:" + ".".join(_safe(p) for p in path)
     code = re.sub(r"[^a-z0-9_]", "_", str(error["type"]))[:80]
     context = cast("dict[str, Any]", error.get("ctx") or {})
+    if code in TAG_FAULTS:
+        path, code = [*path, str(context["discriminator"]).strip("'")], TAG_FAULTS[code]
+        context = {"expected": context.get("expected_tags")}
+    if where == "body":
+        pointer = "".join("/" + _safe(p).replace("~", "~0").replace("/", "~1") for p in _of_client(path, body))
+    else:
+        pointer = f"{where}:" + ".".join(_safe(p) for p in path)
     text = EMPTY if context.get("min_length") == 1 else MESSAGES.get(code, UNKNOWN)
     if "expected" in context:  # pydantic's list of the words ends in an English "or"
         german = {**context, "expected": str(context["expected"]).replace(" or ", " oder ")}
         return Fault(pointer, code, Text(text.en.format_map(context), text.de.format_map(german)))
     return Fault(pointer, code, Text(*(t.format_map(context) if context else t for t in text)))
+
+
+# What pydantic says of the field that tells several models apart, in the words of any other field.
+TAG_FAULTS = {"union_tag_invalid": "literal_error", "union_tag_not_found": "missing"}
+
+
+def _of_client(path: Sequence[Any], body: object) -> Iterator[Any]:
+    """A path without the names of models that pydantic puts in: the client's document has no such parts."""
+    node = body
+    for part in path:
+        inner: Any = cast("dict[Any, Any]", node) if isinstance(node, dict) else {}
+        if part not in inner and part in (inner.get("type", inner), inner.get("action", inner)):
+            continue
+        yield part
+        entries: Any = cast("list[Any]", node) if isinstance(node, list) else []
+        node = entries[part] if isinstance(part, int) and part < len(entries) else inner.get(part)
 
 
 def _safe(part: object) -> str:
@@ -140,7 +166,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _(request: Request, exc: RequestValidationError) -> Response:
-        return answer(request.scope, Invalid(errors=faults_in(exc.errors())))
+        return answer(request.scope, Invalid(errors=faults_in(exc.errors(), exc.body)))
 
     @app.exception_handler(HTTPException)
     async def _(request: Request, exc: HTTPException) -> Response:

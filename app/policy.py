@@ -27,6 +27,8 @@ class Permission(StrEnum):
     PARTNER_UPDATE = "partner:update"
     PARTNER_MEMBER_READ = "partner_member:read"
     PARTNER_MEMBER_MANAGE = "partner_member:manage"
+    PROPERTY_READ = "property:read"
+    PROPERTY_MANAGE = "property:manage"
     ACCOUNT_CREATE = "account:create"
     ACCOUNT_LIST = "account:list"
     ACCOUNT_READ = "account:read"
@@ -49,6 +51,8 @@ GRANTS: dict[Permission, frozenset[Role]] = {
     P.PARTNER_UPDATE:        frozenset({R.OPERATOR}),
     P.PARTNER_MEMBER_READ:   frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
     P.PARTNER_MEMBER_MANAGE: frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
+    P.PROPERTY_READ:         frozenset({R.OPERATOR, *PARTNER_ROLES}),
+    P.PROPERTY_MANAGE:       frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
     P.ACCOUNT_CREATE:        frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER}),
     P.ACCOUNT_LIST:          frozenset({R.OPERATOR, *PARTNER_ROLES}),
     P.ACCOUNT_READ:          frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),

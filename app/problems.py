@@ -371,6 +371,56 @@ class AccountArchived(Problem):
     detail = Text("It can be read; restore it first.", "Es ist lesbar; stellen Sie es zuerst wieder her.")
 
 
+class PropertyNotEditable(Problem):
+    status, code = 403, "property_not_editable"
+    title = Text("Your role may not change this property", "Ihre Rolle darf diese Eigenschaft nicht ändern")
+    detail = Text("See `errors`; the definition's editable_by names the roles that may.",
+                  "Siehe `errors`; editable_by der Definition nennt die Rollen, die es dürfen.")  # fmt: skip
+
+
+class ValueTaken(Problem):
+    status, code = 409, "value_taken"
+    title = Text("Another account has this value", "Ein anderes Konto hat diesen Wert")
+    detail = Text("The property is unique: see `errors` for the values that are taken.",
+                  "Die Eigenschaft ist eindeutig: `errors` nennt die vergebenen Werte.")  # fmt: skip
+
+
+class KeyTaken(Problem):
+    status, code = 409, "key_taken"
+    title = Text("The key is already in use", "Der Schlüssel ist schon vergeben")
+    detail = Text("Another property has it, perhaps an archived one, or one whose values are still being removed.",
+                  "Eine andere Eigenschaft hat ihn: eine archivierte, oder eine, die noch gelöscht wird.")  # fmt: skip
+
+
+class TooManyProperties(Problem):
+    status, code = 409, "too_many_properties"
+    title = Text("There are too many properties", "Es gibt zu viele Eigenschaften")
+    detail = Text("A partner has at most 100, archived ones included: delete one.",
+                  "Ein Partner hat höchstens 100, archivierte mitgezählt: löschen Sie eine.")  # fmt: skip
+
+
+class NoSlotLeft(Problem):
+    status, code = 409, "too_many_filterable_properties"
+    title = Text("There are too many filterable properties", "Es gibt zu viele filterbare Eigenschaften")
+    detail = Text("At most 12 texts and choices and 12 numbers and dates: make another one not filterable first.",
+                  "Höchstens 12 Texte und Auswahlen und 12 Zahlen und Daten: nehmen Sie erst eine heraus.")  # fmt: skip
+
+
+class ColumnNotReady(Problem):
+    status, code = 409, "column_not_ready"
+    title = Text("The column is being prepared", "Die Spalte wird vorbereitet")
+    detail = Text("It has just been made filterable: try again in a moment, or without it.",
+                  "Sie wurde eben filterbar gemacht: versuchen Sie es gleich wieder, oder ohne sie.")  # fmt: skip
+    fixed_headers = {"Retry-After": "2"}
+
+
+class ValuesConflict(Problem):
+    status, code = 409, "values_conflict"
+    title = Text("Accounts have values that this would make invalid", "Konten haben Werte, die ungültig würden")
+    detail = Text("See `errors`: how many, and some of the accounts. With on_conflict=clear those values are removed.",
+                  "Siehe `errors`: wie viele, und einige Konten. on_conflict=clear entfernt diese Werte.")  # fmt: skip
+
+
 class NameTaken(Problem):
     status, code = 409, "name_taken"
     title = Text("The name is already in use", "Der Name ist schon vergeben")

@@ -151,6 +151,7 @@ class Paging:
     count: bool
     after: list[Any] | None
     request: Request
+    signed_to: str
 
     def page(self, rows: Sequence[T], position: Callable[[T], list[Any]], response: Response,
              total: int | None = None) -> Page[Any]:  # fmt: skip
@@ -158,23 +159,35 @@ class Paging:
         items = list(rows[: self.limit])
         cursor = None
         if len(rows) > self.limit:
-            cursor = _cursors(self.request).dumps(position(items[-1]))
-            url = self.request.url.include_query_params(cursor=cursor)
-            response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+            cursor = _cursors(self.request, self.signed_to).dumps(position(items[-1]))
+            if self.request.method == "GET":
+                url = self.request.url.include_query_params(cursor=cursor)
+                response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
         return Page(items=items, next_cursor=cursor, total=total)
 
 
-def _cursors(request: Request) -> URLSafeSerializer:
+PAGING = ("cursor", "limit", "count")
+
+
+def _cursors(request: Request, signed_to: str) -> URLSafeSerializer:
     """Signs cursors to their query: one that is used with another filter or sort is refused."""
-    query = sorted((k, v) for k, v in request.query_params.multi_items() if k not in ("cursor", "limit", "count"))
-    return URLSafeSerializer(request.app.state.keys.derived("cursors"), salt=f"{request.url.path}?{query}")
+    return URLSafeSerializer(request.app.state.keys.derived("cursors"), salt=f"{request.url.path}?{signed_to}")
 
 
-CURSOR_FAULT = Fault(
-    "query:cursor",
-    "invalid_cursor",
-    Text("Not a cursor of this list with these parameters.", "Kein Cursor dieser Liste mit diesen Parametern."),
-)
+def paging(request: Request, limit: int, cursor: str | None, signed_to: str, *, count: bool, pointer: str) -> Paging:
+    """The page that is asked for of a query, which `signed_to` names.
+
+    Raises:
+        Invalid: the cursor is not one of this query.
+    """
+    try:
+        after = _cursors(request, signed_to).loads(cursor) if cursor is not None else None
+    except BadData:
+        raise Invalid(errors=[Fault(pointer, "invalid_cursor", NO_CURSOR)]) from None
+    return Paging(limit, count, after, request, signed_to)
+
+
+NO_CURSOR = Text("Not a cursor of this list with these parameters.", "Kein Cursor dieser Liste mit diesen Parametern.")
 
 
 def page_query(
@@ -185,11 +198,8 @@ def page_query(
     ] = None,
     count: Annotated[bool, Query(description="Also count all rows, as `total`. Costs time on large lists.")] = False,
 ) -> Paging:
-    try:
-        after = _cursors(request).loads(cursor) if cursor is not None else None
-    except BadData:
-        raise Invalid(errors=[CURSOR_FAULT]) from None
-    return Paging(limit, count, after, request)
+    query = sorted((k, v) for k, v in request.query_params.multi_items() if k not in PAGING)
+    return paging(request, limit, cursor, str(query), count=count, pointer="query:cursor")
 
 
 PageQuery = Annotated[Paging, Depends(page_query)]
@@ -200,16 +210,19 @@ PageQuery = Annotated[Paging, Depends(page_query)]
 ETAG_PATTERN = r'^(\*|(W/)?"[\x21\x23-\x7e]*"(\s*,\s*(W/)?"[\x21\x23-\x7e]*")*)$'
 
 
-def tagged(response: Response, row: V) -> V:
-    """Put the row's ETag on the response, and hand the row on."""
-    response.headers["ETag"] = f'"{row.etag}"'
+def tagged(response: Response, row: V, view: object = "") -> V:
+    """Put the row's ETag on the response, and hand the row on.
+
+    `view` stands for what else makes the answer look as it does: it freshens caches, and does not hinder changes.
+    """
+    response.headers["ETag"] = f'"{row.etag}.{view}"' if view else f'"{row.etag}"'
     return row
 
 
-def created(response: Response, request: Request, row: V, name: object) -> V:
+def created(response: Response, request: Request, row: V, name: object, view: object = "") -> V:
     """The same for a new row, with the address (`Location`) at which it is to be found."""
     response.headers["Location"] = f"{request.url.path}/{name}"
-    return tagged(response, row)
+    return tagged(response, row, view)
 
 
 class Match:
@@ -231,7 +244,8 @@ class Match:
         """
         if self.tag is None:
             raise PreconditionRequired
-        if self.tag != "*" and f'"{row.etag}"' not in _tags(self.tag):  # strong comparison: W/ never matches
+        versions = (re.sub(r'\.\d+"$', '"', tag) for tag in _tags(self.tag))
+        if self.tag != "*" and f'"{row.etag}"' not in versions:  # strong comparison: W/ never matches
             raise VersionMismatch
         return row
 

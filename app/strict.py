@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any, Final, cast
 
 from fastapi import Request
@@ -24,11 +25,13 @@ def _refuse(constant: str) -> Any:
     raise ValueError(constant)
 
 
-def _finite(number: str) -> float:
+def _finite(number: str) -> float | Decimal:
+    """A float, or, where that would be another number than was written, the exact one: whoever takes it must see it."""
     value = float(number)
     if value in (float("inf"), float("-inf")):
         raise ValueError("too large")
-    return value
+    exact = Decimal(number)
+    return value if Decimal(repr(value)) == exact else exact
 
 
 def _strings(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ from app.db import Sessions, is_outage, is_transient, unit_of_work
 from app.metrics import DELIVERIES, OUTBOX_AGE, OUTBOX_DEPTH
 from app.models import PLATFORM, Delivery, WorkerBeat, new_id, utc_now
 from app.security import Keys
-from app.services import health, letters, passwords, sessions, throttles
+from app.services import health, letters, passwords, refreshes, sessions, throttles
 from app.tenancy import confine
 
 log = structlog.get_logger("worker")
@@ -69,6 +69,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:  # unlike gather, it waits for all of them when it is cancelled
             tasks.create_task(self._repeat(self.deliver_all, 0.5))
             tasks.create_task(self._repeat(self.number_all, 0.2))
+            tasks.create_task(self._repeat(self.refresh_all, 1))
             tasks.create_task(self._repeat(self.beat, BEAT_SECONDS))
             tasks.create_task(self._repeat(self.clean_up, 3600))
 
@@ -220,6 +221,17 @@ class Worker:
     async def _number(self, partner_id: UUID) -> int:
         async with unit_of_work(self.begin) as db:
             return await db.scalar(select(func.number_events(partner_id, EVENTS_AT_ONCE))) or 0
+
+    async def refresh_all(self) -> None:
+        """Bring accounts up to date with definitions that have changed, a batch of each partner in turn."""
+        waiting = await self._partners(func.partners_with_stale_properties())
+        while waiting:
+            waiting = [p for p in waiting if await self._refresh(p)]
+
+    async def _refresh(self, partner_id: UUID) -> bool:
+        async with unit_of_work(self.begin) as db:
+            await confine(db, partner_id)
+            return await refreshes.step(db, partner_id)
 
     async def beat(self) -> None:
         """Say that this worker lives, readiness asks for it; and measure the outbox."""

@@ -67,6 +67,9 @@ async def scene(world: World) -> Scene:
         made = await anna.post(f"{place}/invitations", json={"email": "eva@example.com", "role": role})
         assert made.status_code == 201, made.text
         ids[name] = made.json()["id"]
+    column = await anna.post(f"{here}/properties", json={"key": "city", "type": "text", "label": {"en": "City"}})
+    assert column.status_code == 201, column.text
+    ids["key"] = "city"
     ids["session_id"] = (await anna.get("/v1/me/sessions")).json()["items"][0]["id"]
     return Scene(operator, anna, await world.client(), ids)
 

@@ -7,6 +7,7 @@ from app.models.event import Event
 from app.models.idempotency import StoredAnswer
 from app.models.invitation import Invitation, InvitationStatus, MailStatus
 from app.models.partner import Partner, PartnerMember, PartnerStatus
+from app.models.property import NUMBER_SLOTS, TEXT_SLOTS, Property, PropertyType, UniqueValue
 from app.models.user import (
     PasswordReset,
     RecoveryCode,
@@ -19,8 +20,36 @@ from app.models.user import (
 )
 
 __all__ = [
-    "PLATFORM", "Account", "AccountMember", "AccountStatus", "Base", "Delivery", "Event", "Identified",
-    "Invitation", "InvitationStatus", "MailStatus", "Partner", "PartnerMember", "PartnerStatus", "PasswordReset",
-    "RecoveryCode", "RefreshToken", "Session", "StoredAnswer", "Tenanted", "Throttle", "User", "UserStatus",
-    "Versioned", "WorkerBeat", "new_id", "utc_now",
-]  # fmt: skip
+    "NUMBER_SLOTS",
+    "PLATFORM",
+    "TEXT_SLOTS",
+    "Account",
+    "AccountMember",
+    "AccountStatus",
+    "Base",
+    "Delivery",
+    "Event",
+    "Identified",
+    "Invitation",
+    "InvitationStatus",
+    "MailStatus",
+    "Partner",
+    "PartnerMember",
+    "PartnerStatus",
+    "PasswordReset",
+    "Property",
+    "PropertyType",
+    "RecoveryCode",
+    "RefreshToken",
+    "Session",
+    "StoredAnswer",
+    "Tenanted",
+    "Throttle",
+    "UniqueValue",
+    "User",
+    "UserStatus",
+    "Versioned",
+    "WorkerBeat",
+    "new_id",
+    "utc_now",
+]

@@ -1,12 +1,24 @@
 """Child accounts and their members."""
 
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, Identified, Tenanted, Versioned, word
+from app.models.property import NUMBER_SLOTS, TEXT_SLOTS
 from app.policy import Role
 
 
@@ -14,6 +26,14 @@ class AccountStatus(StrEnum):
     ACTIVE = "active"
     SUSPENDED = "suspended"
     ARCHIVED = "archived"
+
+
+def _text_slot() -> Any:
+    return mapped_column(Text(collation="C"), default=None)
+
+
+def _number_slot() -> Any:
+    return mapped_column(Double(), default=None)
 
 
 class Account(Versioned, Tenanted, Identified, Base):
@@ -31,12 +51,43 @@ class Account(Versioned, Tenanted, Identified, Base):
         ),
         Index("ix_accounts_partner_id_name_search_id", "partner_id", "name_search", "id"),
         Index("ix_accounts_partner_id_created_at_id", "partner_id", "created_at", "id"),
+        Index("ix_accounts_partner_id_status_id", "partner_id", "status", "id"),
+        *(Index(f"ix_accounts_partner_id_{slot}_id", "partner_id", slot, "id") for slot in TEXT_SLOTS + NUMBER_SLOTS),
+        {"postgresql_with": {"fillfactor": 85}},
     )  # fmt: skip
 
     name: Mapped[str] = mapped_column(String(120))
     name_key: Mapped[str] = mapped_column(Text(collation="C"))
     name_search: Mapped[str] = mapped_column(Text(collation="C"))
     status: Mapped[AccountStatus] = mapped_column(word(AccountStatus), default=AccountStatus.ACTIVE)
+    properties: Mapped[dict[str, Any]] = mapped_column(default_factory=dict[str, Any])
+    """The values, by property key: the truth. What follows is a projection of it for filters, sorts and `q`."""
+    search: Mapped[str] = mapped_column(Text(collation="C"), default="")
+
+    t1: Mapped[str | None] = _text_slot()
+    t2: Mapped[str | None] = _text_slot()
+    t3: Mapped[str | None] = _text_slot()
+    t4: Mapped[str | None] = _text_slot()
+    t5: Mapped[str | None] = _text_slot()
+    t6: Mapped[str | None] = _text_slot()
+    t7: Mapped[str | None] = _text_slot()
+    t8: Mapped[str | None] = _text_slot()
+    t9: Mapped[str | None] = _text_slot()
+    t10: Mapped[str | None] = _text_slot()
+    t11: Mapped[str | None] = _text_slot()
+    t12: Mapped[str | None] = _text_slot()
+    n1: Mapped[float | None] = _number_slot()
+    n2: Mapped[float | None] = _number_slot()
+    n3: Mapped[float | None] = _number_slot()
+    n4: Mapped[float | None] = _number_slot()
+    n5: Mapped[float | None] = _number_slot()
+    n6: Mapped[float | None] = _number_slot()
+    n7: Mapped[float | None] = _number_slot()
+    n8: Mapped[float | None] = _number_slot()
+    n9: Mapped[float | None] = _number_slot()
+    n10: Mapped[float | None] = _number_slot()
+    n11: Mapped[float | None] = _number_slot()
+    n12: Mapped[float | None] = _number_slot()
 
 
 class AccountMember(Versioned, Tenanted, Identified, Base):

@@ -1,6 +1,8 @@
 """The endpoints, one noun a file: parse, guard, call one service function, return the model."""
 
 from app.routers import (
+    account_batches,
+    account_searches,
     accounts,
     health,
     invitations,
@@ -9,6 +11,7 @@ from app.routers import (
     pages,
     partners,
     password_resets,
+    properties,
     registrations,
     roles,
     sessions,
@@ -18,7 +21,8 @@ from app.routers import (
 ROUTERS = [
     r.router
     for r in (
-        sessions, me, registrations, password_resets, roles, partners, members, invitations, accounts, switches,
-        health, pages,
+        sessions, me, registrations, password_resets, roles, partners, members, invitations, properties,
+        account_batches, account_searches, accounts,
+        switches, health, pages,
     )
 ]  # fmt: skip

@@ -2,17 +2,29 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from app.access import in_account, in_partner
 from app.db import Db
 from app.models import Account
 from app.policy import Access, Permission
-from app.problems import AccountArchived, NameTaken, PreconditionRequired, VersionMismatch, raises
+from app.problems import (
+    AccountArchived,
+    ColumnNotReady,
+    NameTaken,
+    PreconditionRequired,
+    PropertyNotEditable,
+    ValueTaken,
+    VersionMismatch,
+    raises,
+)
 from app.rest import IdempotentRoute, IfMatch, Page, PageQuery, created, tagged
 from app.routers.listing import list_query, page_of
 from app.schemas.account import AccountCreate, AccountOverview, AccountRead, AccountUpdate
-from app.services import accounts, invitations, lists, members
+from app.schemas.property import KEY
+from app.schemas.property_history import PropertyHistoryRead
+from app.services import accounts, histories, invitations, lists, members, tables
+from app.services.columns import chosen, load
 
 router = APIRouter(prefix="/v1/partners/{partner_id}/accounts", tags=["accounts"], route_class=IdempotentRoute)
 
@@ -20,36 +32,48 @@ MayCreate = Annotated[Access, in_partner(Permission.ACCOUNT_CREATE)]
 MayList = Annotated[Access, in_partner(Permission.ACCOUNT_LIST)]
 MayRead = Annotated[Access, in_account(Permission.ACCOUNT_READ)]
 MayUpdate = Annotated[Access, in_account(Permission.ACCOUNT_UPDATE)]
-AccountQuery = Annotated[lists.Query, list_query(accounts.TABLE)]
+AccountQuery = Annotated[lists.Query, list_query(tables.fixed(), "; `properties.<key>` of every filterable property")]
+HistoryKey = Annotated[str | None, Query(pattern=KEY, max_length=40, description="Only changes of this property.")]
+ColumnNames = Annotated[
+    str | None,
+    Query(max_length=2000, pattern=r"^[a-z0-9_.,]+$", examples=["properties.contract_end,properties.tags"],
+          description="Which property columns to return, separated by commas; unless given, all."),
+]  # fmt: skip
 
 
-@router.post("", response_model=AccountRead, status_code=201, openapi_extra=raises(NameTaken))
+@router.post(
+    "", response_model=AccountRead, status_code=201, openapi_extra=raises(NameTaken, ValueTaken, PropertyNotEditable)
+)
 async def create_account(
     body: AccountCreate, access: MayCreate, db: Db, request: Request, response: Response
-) -> Account:
+) -> dict[str, Any]:
     """Open a child account. The caller becomes its admin."""
-    account = await accounts.create(db, access, name=body.name)
-    return created(response, request, account, account.id)
+    account = await accounts.create(db, access, name=body.name, properties=body.properties)
+    known = await load(db, access.partner_id)
+    return accounts.shown(known, access, created(response, request, account, account.id, known.version))
 
 
-@router.get("", response_model=Page[AccountRead])
-async def list_accounts(_: MayList, db: Db, page: PageQuery, query: AccountQuery, response: Response) -> Page[Any]:
+@router.get("", response_model=Page[AccountRead], openapi_extra=raises(ColumnNotReady))
+async def list_accounts(access: MayList, db: Db, page: PageQuery, query: AccountQuery, response: Response,
+                        columns: ColumnNames = None) -> Page[Any]:  # fmt: skip
     """The accounts table, a page at a time. Archived accounts are left out unless a filter names `status`."""
-    found = await accounts.listed(db, query, limit=page.limit, after=page.after, count=page.count)
-    return page_of(found, page, response)
+    known = await load(db, access.partner_id)
+    only = chosen(known, columns and columns.split(","), "query:columns")
+    found = await accounts.listed(db, access, known, query, limit=page.limit, after=page.after, count=page.count)
+    return page_of(found, page, response, lambda row: accounts.shown(known, access, row, only))
 
 
 @router.get("/{account_id}", response_model=AccountRead)
-async def get_account(access: MayRead, db: Db, response: Response) -> Account:
+async def get_account(access: MayRead, db: Db, response: Response) -> dict[str, Any]:
     """One account: for the partner's people, and for its members."""
-    return tagged(response, await accounts.get(db, access))
+    return await _shown(db, access, await accounts.get(db, access), response)
 
 
 @router.get("/{account_id}/overview", response_model=AccountOverview)
 async def get_account_overview(access: MayRead, db: Db) -> dict[str, Any]:
     """Everything of one account in one call: the account, its members and its pending invitations."""
     return {
-        "account": await accounts.get(db, access),
+        "account": await _shown(db, access, await accounts.get(db, access)),
         "members": await members.all_of_account(db, access),
         "pending_invitations": await invitations.pending_of_account(db, access),
     }
@@ -58,12 +82,17 @@ async def get_account_overview(access: MayRead, db: Db) -> dict[str, Any]:
 @router.patch(
     "/{account_id}",
     response_model=AccountRead,
-    openapi_extra=raises(NameTaken, AccountArchived, VersionMismatch, PreconditionRequired),
+    openapi_extra=raises(
+        NameTaken, ValueTaken, PropertyNotEditable, AccountArchived, VersionMismatch, PreconditionRequired
+    ),
 )
-async def update_account(body: AccountUpdate, access: MayUpdate, db: Db, match: IfMatch, response: Response) -> Account:
-    """Rename, suspend or resume an account. A suspended one can be read, not entered."""
+async def update_account(
+    body: AccountUpdate, access: MayUpdate, db: Db, match: IfMatch, response: Response
+) -> dict[str, Any]:
+    """Rename, suspend or resume an account, or change its property values: all of it, or nothing."""
     account = match.check(await accounts.get(db, access, lock=True))
-    return tagged(response, await accounts.update(db, access, account, body.model_dump(exclude_unset=True)))
+    account = await accounts.update(db, access, account, body.model_dump(exclude_unset=True))
+    return await _shown(db, access, account, response)
 
 
 @router.delete(
@@ -74,7 +103,25 @@ async def archive_account(access: MayUpdate, db: Db, match: IfMatch) -> None:
     await accounts.archive(db, access, match.check(await accounts.get(db, access, lock=True)))
 
 
-@router.post("/{account_id}/restore", response_model=AccountRead, openapi_extra=raises(NameTaken))
-async def restore_account(access: MayUpdate, db: Db, response: Response) -> Account:
+@router.post("/{account_id}/restore", response_model=AccountRead, openapi_extra=raises(NameTaken, ValueTaken))
+async def restore_account(access: MayUpdate, db: Db, response: Response) -> dict[str, Any]:
     """Bring an archived account back as active. Asked again, it changes nothing."""
-    return tagged(response, await accounts.restore(db, access, await accounts.get(db, access, lock=True)))
+    account = await accounts.restore(db, access, await accounts.get(db, access, lock=True))
+    return await _shown(db, access, account, response)
+
+
+@router.get("/{account_id}/property-history", response_model=Page[PropertyHistoryRead])
+async def list_property_history(access: MayRead, db: Db, page: PageQuery, response: Response,
+                                key: HistoryKey = None) -> Page[Any]:  # fmt: skip
+    """How an account's values came to be what they are: every change with before and after, the newest first."""
+    account, known = await accounts.get(db, access), await load(db, access.partner_id)
+    found = await histories.of_values(db, access, account.id, known, key=key, limit=page.limit, after=page.after,
+                                      count=page.count)  # fmt: skip
+    return page.page(found.entries, lambda entry: [str(entry.id)], response, found.total)
+
+
+async def _shown(db: Db, access: Access, account: Account, response: Response | None = None) -> dict[str, Any]:
+    known = await load(db, access.partner_id)
+    if response is not None:
+        tagged(response, account, known.version)
+    return accounts.shown(known, access, account)

@@ -1,5 +1,6 @@
 """How a list's query parameters become a `lists.Query`, and its rows a page."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
@@ -10,20 +11,23 @@ from app.services import lists
 PARAMETER = r"^[^\x00-\x1f\x7f]*$"
 
 
-def list_query(table: lists.Table) -> Any:
-    """Dependency for the list's `filter`, `sort` and `q`, documented with the columns of its table."""
+def list_query(table: lists.Table, more: str = "") -> Any:
+    """Dependency for the list's `filter`, `sort` and `q`, documented with the columns of its table (and `more`)."""
     filters = "; ".join(f"`{name}`: {', '.join(c.operators)}" for name, c in table.columns.items())
     sorts = ", ".join(f"`{name}`" for name, c in table.columns.items() if c.sortable)
 
     def query(
         filter: Annotated[
             list[Annotated[str, Query(max_length=500, pattern=PARAMETER)]] | None,
-            Query(max_length=lists.MAX_FILTERS, description=f"`field:operator:value`, repeatable, and-ed. {filters}.",
+            Query(max_length=lists.MAX_FILTERS,
+                  description=f"`field:operator:value`, repeatable, and-ed. {filters}{more}.",
                   examples=[["name:contains:nord"]]),
         ] = None,
         sort: Annotated[
-            str | None, Query(max_length=60, pattern=r"^-?[a-z_]+$",
-                              description=f"One of {sorts}; with a minus, descending. Unless given: `{table.sort}`.")
+            str | None, Query(max_length=200, pattern=r"^[a-z0-9_.,-]+$",
+                              description=f"Up to three of {sorts}{more}, separated by commas; with a minus, "
+                              f"descending. Empty values come last either way. Unless given: `{table.sort}`.",
+                              examples=[table.sort])
         ] = None,
         q: Annotated[
             str | None, Query(max_length=100, pattern=PARAMETER,
@@ -35,5 +39,8 @@ def list_query(table: lists.Table) -> Any:
     return Depends(query)
 
 
-def page_of(listed: lists.Listed, paging: Paging, response: Response) -> Page[Any]:
-    return paging.page(listed.rows, listed.position, response, listed.total)
+def page_of(
+    listed: lists.Listed, paging: Paging, response: Response, show: Callable[[Any], Any] = lambda row: row
+) -> Page[Any]:
+    page = paging.page(listed.rows, listed.position, response, listed.total)
+    return page.model_copy(update={"items": [show(row) for row in page.items]})

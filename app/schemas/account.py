@@ -1,4 +1,4 @@
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -14,10 +14,24 @@ AccountName = Annotated[
 ]
 
 
+PROPERTIES = {"contract_end": "2027-01-31", "tags": ["vip"], "revenue": 12500.5}
+Values = Annotated[
+    dict[str, Any],
+    Field(
+        max_length=100,
+        description="Property values by key, each as its definition's type has it: text, url, email, phone, select, "
+        'user: string; number; boolean; date `2027-01-31`; datetime (RFC 3339); money `{"amount": "12.50", '
+        '"currency": "EUR"}`; multi_select: list of option keys. Null is no value.',
+        examples=[PROPERTIES],
+    ),
+]
+
+
 class AccountCreate(In):
     """A new child account; its creator becomes its admin."""
 
     name: AccountName
+    properties: Annotated[Values, Field(default_factory=dict)]
 
 
 class AccountUpdate(In):
@@ -32,6 +46,10 @@ class AccountUpdate(In):
             description="In a suspended account nothing can be used; it can be read.",
         ),
     ]
+    properties: Annotated[
+        Values,
+        Field(default=None, validate_default=False, description="Merge patch: a value left out stays, null clears it."),
+    ]
 
 
 class AccountRead(Out):
@@ -41,6 +59,10 @@ class AccountRead(Out):
     partner_id: UUID
     name: ShownName
     status: AccountStatus
+    properties: Annotated[Values, Field(description="Every column that is not archived; null when empty or masked.")]
+    masked_properties: Annotated[
+        list[str], Field(max_length=100, description="Columns that have a value which you may not see.")
+    ]
     created_at: Instant
     updated_at: Instant
 

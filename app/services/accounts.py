@@ -1,5 +1,7 @@
 """Child accounts of a partner."""
 
+from collections.abc import Mapping, Set
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -11,31 +13,28 @@ from app import words
 from app.models import Account, AccountMember, AccountStatus
 from app.policy import Access, Role
 from app.problems import AccountArchived, AccountSuspended, NameTaken, NotFound
-from app.services import events, lists
-
-TABLE = lists.Table(
-    Account,
-    {
-        "name": lists.Column(Account.name_search, lists.TEXT, words.search_key, sortable=True),
-        "status": lists.Column(Account.status, lists.EQUALITY, lists.one_of(AccountStatus)),
-        "created_at": lists.Column(Account.created_at, lists.ORDER, lists.moment, sortable=True),
-    },
-    sort="name",
-    search=Account.name_search,
-    hidden={"status": Account.status != AccountStatus.ARCHIVED},
-)
+from app.services import columns, events, lists, tables, uniques
+from app.services.columns import Columns
 
 
-async def create(db: AsyncSession, access: Access, *, name: str) -> Account:
+async def create(
+    db: AsyncSession, access: Access, *, name: str, properties: Mapping[str, Any] = MappingProxyType({})
+) -> Account:
     """Open a child account; whoever creates it becomes its admin.
 
     Raises:
         NameTaken: the partner already has an account of this name.
+        Invalid, PropertyNotEditable, ValueTaken: of its property values; see `columns.merge`, `uniques.keep`.
     """
+    found = await columns.steady(db, access.partner_id)
+    values = await columns.merge(db, access, found, {}, columns.with_defaults(found, properties), new=True)
     account = Account(
-        partner_id=access.partner_id, name=name, name_key=words.name_key(name), name_search=words.search_key(name)
-    )
+        partner_id=access.partner_id, name=name, name_key=words.name_key(name), name_search=words.search_key(name),
+        properties=values,
+    )  # fmt: skip
+    columns.project(found, account)
     await _save(db, account)
+    await uniques.keep(db, found, account, {}, values)
     creator = AccountMember(
         partner_id=access.partner_id, account_id=account.id, user_id=access.user_id, role=Role.ACCOUNT_ADMIN
     )
@@ -45,14 +44,24 @@ async def create(db: AsyncSession, access: Access, *, name: str) -> Account:
     return account
 
 
-async def listed(
-    db: AsyncSession, query: lists.Query, *, limit: int, after: list[Any] | None, count: bool
-) -> lists.Listed:
-    return await lists.fetch(db, select(Account), TABLE, query, limit=limit, after=after, count=count)
+async def listed(db: AsyncSession, access: Access, found: Columns, query: lists.Query, *, limit: int,
+                 after: list[Any] | None, count: bool) -> lists.Listed:  # fmt: skip
+    """A page of the accounts table.
+
+    Raises:
+        Invalid, ColumnNotReady: see `lists.fetch`, `tables.of`.
+    """
+    table = tables.of(found, query, masked=columns.masks(access))
+    return await lists.fetch(db, select(Account), table, query, limit=limit, after=after, count=count)
 
 
 async def get(db: AsyncSession, access: Access, *, lock: bool = False) -> Account:
-    """The account that `access` is for; with `lock`, its members and itself stay as they are until the end."""
+    """The account that `access` is for; with `lock`, its members and itself stay as they are until the end.
+
+    Whoever locks an account has the definitions steady before: who changes those goes the same way round.
+    """
+    if lock:
+        await columns.steady(db, access.partner_id)
     account = await db.get(
         Account, (access.partner_id, _id(access)), with_for_update={"key_share": True} if lock else None
     )
@@ -62,16 +71,22 @@ async def get(db: AsyncSession, access: Access, *, lock: bool = False) -> Accoun
 
 
 async def update(db: AsyncSession, access: Access, account: Account, values: dict[str, Any]) -> Account:
-    """Rename, suspend or resume.
+    """Rename, suspend or resume; change property values (a merge patch), all or nothing.
 
     Raises:
         AccountArchived: restore it first.
         NameTaken: the partner already has an account of this name.
+        Invalid, PropertyNotEditable, ValueTaken: of its property values; see `columns.merge`, `uniques.keep`.
     """
     refuse_archived(account)
+    found = await columns.steady(db, access.partner_id)
     if "name" in values:
         values = values | {"name_key": words.name_key(values["name"]), "name_search": words.search_key(values["name"])}
-    return await _change(db, access, account, "account.updated", values)
+    if patch := values.pop("properties", None):
+        had = account.properties
+        values["properties"] = await columns.merge(db, access, found, had, patch)
+        await uniques.keep(db, found, account, had, values["properties"])
+    return await _change(db, access, account, "account.updated", values, found)
 
 
 async def archive(db: AsyncSession, access: Access, account: Account) -> Account:
@@ -81,18 +96,33 @@ async def archive(db: AsyncSession, access: Access, account: Account) -> Account
         AccountArchived: it is already.
     """
     refuse_archived(account)
-    return await _change(db, access, account, "account.archived", {"status": AccountStatus.ARCHIVED})
+    found = await columns.steady(db, access.partner_id)
+    await uniques.keep(db, found, account, account.properties, {})
+    return await _change(db, access, account, "account.archived", {"status": AccountStatus.ARCHIVED}, found)
 
 
 async def restore(db: AsyncSession, access: Access, account: Account) -> Account:
     """Bring an archived account back as active; one that is not archived stays as it is.
 
     Raises:
-        NameTaken: another account has taken its name meanwhile.
+        NameTaken, ValueTaken: another account has taken its name, or a unique value, meanwhile.
     """
     if account.status != AccountStatus.ARCHIVED:
         return account
-    return await _change(db, access, account, "account.restored", {"status": AccountStatus.ACTIVE})
+    found = await columns.steady(db, access.partner_id)
+    await uniques.keep(db, found, account, {}, account.properties)
+    return await _change(db, access, account, "account.restored", {"status": AccountStatus.ACTIVE}, found)
+
+
+def shown(found: Columns, access: Access, account: Account, only: Set[str] | None = None) -> dict[str, Any]:
+    """An account as the API shows it to this caller; with `only`, of its properties just those."""
+    masked = columns.masks(access)
+    return {
+        "id": account.id, "partner_id": account.partner_id, "name": account.name, "status": account.status,
+        "properties": found.shown(account.properties, masked=masked, only=only),
+        "masked_properties": found.hidden(account.properties, masked=masked),
+        "created_at": account.created_at, "updated_at": account.updated_at,
+    }  # fmt: skip
 
 
 def refuse_archived(account: Account) -> None:
@@ -107,8 +137,12 @@ def refuse_inactive(account: Account) -> None:
         raise AccountSuspended
 
 
-async def _change(db: AsyncSession, access: Access, account: Account, type: str, values: dict[str, Any]) -> Account:
+async def _change(db: AsyncSession, access: Access, account: Account, type: str, values: dict[str, Any],
+                  found: Columns) -> Account:  # fmt: skip
     before, after = events.changed(account, values)
+    if "properties" in after:
+        before["properties"], after["properties"] = columns.changes(before["properties"], after["properties"])
+    columns.project(found, account)
     await _save(db, account)
     if after:
         events.record(db, access, type, account, before=before, after=after, account_id=account.id)

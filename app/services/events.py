@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import PLATFORM, Event
+from app.models import NUMBER_SLOTS, PLATFORM, TEXT_SLOTS, Event
 from app.policy import Access, Actor, Caller, Role
 
 Change = Mapping[str, Any]
@@ -21,7 +21,8 @@ Change = Mapping[str, Any]
 # Follows from other columns, stands on the event itself, or is nobody's business: secrets and their hashes.
 UNSAID = frozenset({
     "id", "partner_id", "created_at", "updated_at", "version", "name_key", "name_search", "email_key",
-    "password_hash", "totp_secret", "totp_last_step", "token_hash",
+    "password_hash", "totp_secret", "totp_last_step", "token_hash", "search", "properties_version", "slot", "stale",
+    "refreshed_to", *TEXT_SLOTS, *NUMBER_SLOTS,
 })  # fmt: skip
 
 
@@ -70,9 +71,9 @@ def commitment(salt: bytes, details: Mapping[str, Any]) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON that survives JSONB unchanged: no floats, decimals and times as strings."""
+    """A value as JSON that survives JSONB unchanged: decimals and times as strings."""
     match value:
-        case None | bool() | int():
+        case None | bool() | int() | float():
             return value
         case Mapping():
             return {k: plain(v) for k, v in cast("Change", value).items()}

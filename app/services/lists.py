@@ -2,14 +2,14 @@
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, DateTime, Select, and_, false, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import words
@@ -19,10 +19,12 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge,
 }  # fmt: skip
 MAX_FILTERS = 20
+MAX_SORTS = 3
 MAX_VALUES = 200
 EQUALITY = ("eq", "ne", "in")
 ORDER = ("eq", "ne", "lt", "lte", "gt", "gte")
 TEXT = (*EQUALITY, "contains", "starts_with")
+NO_VALUE = ("Not a value of this field.", "Kein Wert dieses Feldes.")
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,35 @@ class Column:
     operators: Sequence[str]
     parse: Callable[[str], Any] = str
     sortable: bool = False
-    """Sorted columns are never null."""
+    nullable: bool = False
+    """Whether rows may have nothing there: such rows come last, in whichever direction one sorts."""
+    contains: Callable[[Any], ColumnElement[bool]] | None = None
+    """How it contains something, where that is not a matter of text."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One comparison that was asked for, not yet checked, and where to point if it is wrong."""
+
+    field: str
+    operator: str
+    value: str
+    pointer: str = "query:filter"
 
 
 @dataclass(frozen=True)
 class Query:
-    """What the client asked for, not yet checked: `filter=field:op:value` (repeatable), `sort`, `q`."""
+    """What the client asked for, not yet checked: `filter=field:op:value` (repeatable), `sort`, `q`.
+
+    Of `all`, every condition must hold; of `any`, if there are some, one.
+    """
 
     filter: Sequence[str] = ()
     sort: str | None = None
     q: str | None = None
+    all: Sequence[Condition] = ()
+    any: Sequence[Condition] = ()
+    sort_pointer: str = "query:sort"
 
 
 @dataclass(frozen=True)
@@ -66,95 +87,184 @@ class Listed:
     position: Callable[[Any], list[Any]]
 
 
+@dataclass(frozen=True)
+class Order:
+    """One column of a sort."""
+
+    by: Any
+    descending: bool
+    nullable: bool
+
+    def beyond(self, value: Any) -> ColumnElement[bool]:
+        """Comes after a row that has this value; empty values come last."""
+        if value is None:
+            return false()
+        found: ColumnElement[bool] = self.by < value if self.descending else self.by > value
+        return or_(found, self.by.is_(None)) if self.nullable else found
+
+    def same(self, value: Any) -> ColumnElement[bool]:
+        return self.by.is_(None) if value is None else self.by == value
+
+    @property
+    def clause(self) -> Any:
+        found = self.by.desc() if self.descending else self.by.asc()
+        return found.nulls_last() if self.nullable else found
+
+
 async def fetch(db: AsyncSession, statement: Select[Any], table: Table, query: Query, *, limit: int,
                 after: list[Any] | None, count: bool) -> Listed:  # fmt: skip
     """Run `statement` under the client's conditions, in its order, from its cursor on.
+
+    A first column that may be empty makes two segments, the filled rows and then the empty ones: each is one walk
+    along an index, which the two together are not.
 
     Raises:
         Invalid: unknown field, operator that the field has not, or a value that is none.
     """
     statement = statement.where(*_conditions(table, query))
     total = await db.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) if count else None
-    name, descending = _sort(table, query.sort)
-    by, ids = table.columns[name].expression, table.model.id
-    if after is not None:
-        row, last = tuple_(by, ids), tuple_(*_last(table.columns[name], after))
-        statement = statement.where(row < last if descending else row > last)
-    order = (by.desc(), ids.desc()) if descending else (by, ids)
-    rows = (await db.execute(statement.order_by(*order).limit(limit + 1))).all()
+    orders = _sort(table, query)
+    last = None if after is None else _revived(orders, after)
+    rows: list[Any] = []
+    for walk in _segments(statement, orders, last, table.model.id):
+        if len(rows) <= limit:
+            rows += (await db.execute(walk.limit(limit + 1 - len(rows)))).all()
     entities = [r[0] if len(r) == 1 else r for r in rows]
-    key = by.key
+    keys = [o.by.key for o in orders]
 
     def position(row: Any) -> list[Any]:
-        value = getattr(row, key)
-        return [value.isoformat() if isinstance(value, datetime) else str(value), str(row.id)]
+        return [*(_kept(getattr(row, key)) for key in keys), str(row.id)]
 
     return Listed(entities, total, position)
 
 
-def _last(column: Column, after: list[Any]) -> list[Any]:
-    value, row_id = after
-    return [moment(value) if column.parse is moment else value, UUID(row_id)]
+def _segments(statement: Select[Any], orders: Sequence[Order], last: Sequence[Any] | None,
+              ids: Any) -> Iterator[Select[Any]]:  # fmt: skip
+    first, rest = replace(orders[0], nullable=False), orders[1:]
+    if not orders[0].nullable:
+        yield _walk(statement, [first, *rest], last, ids, first.descending)
+        return
+    among_empty = last is not None and last[0] is None
+    if not among_empty:
+        yield _walk(statement.where(first.by.is_not(None)), [first, *rest], last, ids, first.descending)
+    yield _walk(statement.where(first.by.is_(None)), rest, last[1:] if last and among_empty else None, ids,
+                first.descending)  # fmt: skip
 
 
-def _sort(table: Table, sort: str | None) -> tuple[str, bool]:
-    asked = sort or table.sort
-    name = asked.removeprefix("-")
-    if name not in table.columns or not table.columns[name].sortable:
-        names = ", ".join(n for n, c in table.columns.items() if c.sortable)
-        raise Invalid(errors=[Fault("query:sort", "unknown_field", Text(
-            f"Sorts by {names}; a minus in front turns the order round.",
-            f"Sortiert nach {names}; ein Minus davor kehrt die Reihenfolge um."))])  # fmt: skip
-    return name, asked.startswith("-")
+def _walk(statement: Select[Any], orders: Sequence[Order], last: Sequence[Any] | None, ids: Any,
+          descending: bool) -> Select[Any]:  # fmt: skip
+    """In order, from behind the last row on; the id decides between equals."""
+    ordered = [*orders, Order(ids, descending, nullable=False)]
+    if last is not None:
+        if all(o.descending == descending and not o.nullable for o in orders):  # the index knows where to begin
+            row, bound = tuple_(*(o.by for o in ordered)), tuple_(*last)
+            statement = statement.where(row < bound if descending else row > bound)
+        else:
+            statement = statement.where(*_behind(ordered, last))
+    return statement.order_by(*(o.clause for o in ordered))
+
+
+def _behind(orders: Sequence[Order], last: Sequence[Any]) -> list[ColumnElement[bool]]:
+    first, value = orders[0], last[0]
+    if len(orders) == 1:
+        return [first.beyond(value)]
+    further = or_(first.beyond(value), and_(first.same(value), *_behind(orders[1:], last[1:])))
+    start = [] if first.nullable or value is None else [first.by <= value if first.descending else first.by >= value]
+    return [*start, further]
+
+
+def _kept(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _revived(orders: Sequence[Order], after: list[Any]) -> list[Any]:
+    """The values of a cursor as the database compares them."""
+    values = [moment(v) if isinstance(o.by.type, DateTime) else v for o, v in zip(orders, after[:-1], strict=True)]
+    return [*values, UUID(after[-1])]
+
+
+def _sort(table: Table, query: Query) -> list[Order]:
+    found: list[Order] = []
+    for asked in (query.sort or table.sort).split(","):
+        name = asked.removeprefix("-")
+        column = table.columns.get(name)
+        if column is None or not column.sortable:
+            names = ", ".join(n for n, c in table.columns.items() if c.sortable)
+            raise _refused(query.sort_pointer, "unknown_field",
+                           f"Sorts by {names}; a minus in front turns the order round.",
+                           f"Sortiert nach {names}; ein Minus davor kehrt die Reihenfolge um.")  # fmt: skip
+        found.append(Order(column.expression, asked.startswith("-"), column.nullable))
+    if len(found) > MAX_SORTS or len({o.by.key for o in found}) < len(found):
+        raise _refused(query.sort_pointer, "too_many", f"At most {MAX_SORTS} columns, each once.",
+                       f"Höchstens {MAX_SORTS} Spalten, jede einmal.")  # fmt: skip
+    return found
 
 
 def _conditions(table: Table, query: Query) -> list[ColumnElement[bool]]:
-    if len(query.filter) > MAX_FILTERS:
-        raise _refused("too_many", f"At most {MAX_FILTERS} filters.", f"Höchstens {MAX_FILTERS} Filter.")
-    found = [_condition(table, text) for text in query.filter]
-    named = {text.partition(":")[0] for text in query.filter}
+    asked = [*(parsed(text) for text in query.filter), *query.all]
+    if len(asked) + len(query.any) > MAX_FILTERS:
+        raise _refused("query:filter", "too_many", f"At most {MAX_FILTERS} conditions.",
+                       f"Höchstens {MAX_FILTERS} Bedingungen.")  # fmt: skip
+    found = [_condition(table, c) for c in asked]
+    if query.any:
+        found.append(or_(*(_condition(table, c) for c in query.any)))
+    named = {c.field for c in (*asked, *query.any)}
     found += [condition for name, condition in table.hidden.items() if name not in named]
     if query.q and (q := words.search_key(query.q)):
         found.append(table.search.contains(q, autoescape=True))
     return found
 
 
-def _condition(table: Table, text: str) -> ColumnElement[bool]:
-    parts = re.fullmatch(r"([a-z_]+):([a-z_]+):(.*)", text, re.DOTALL)
+def parsed(text: str) -> Condition:
+    """`field:operator:value` as a condition.
+
+    Raises:
+        Invalid: it has not that form.
+    """
+    parts = re.fullmatch(r"([a-z0-9_.]+):([a-z_]+):(.*)", text, re.DOTALL)
     if parts is None:
-        raise _refused("malformed_filter", "Write field:operator:value.", "Schreiben Sie Feld:Operator:Wert.")
-    name, comparison, value = parts.groups()
-    column = table.columns.get(name)
+        raise _refused("query:filter", "malformed_filter", "Write field:operator:value.",
+                       "Schreiben Sie Feld:Operator:Wert.")  # fmt: skip
+    return Condition(*parts.groups())
+
+
+def _condition(table: Table, asked: Condition) -> ColumnElement[bool]:
+    column = table.columns.get(asked.field)
     if column is None:
         names = ", ".join(table.columns)
-        raise _refused("unknown_field", f"Filters by {names}.", f"Filtert nach {names}.")
-    if comparison not in column.operators:
+        raise _refused(asked.pointer, "unknown_field", f"Filters by {names}.", f"Filtert nach {names}.")
+    if asked.operator not in column.operators:
         names = ", ".join(column.operators)
-        raise _refused("unknown_operator", f"This field takes {names}.", f"Dieses Feld nimmt {names}.")
-    return _compare(column, comparison, value)
+        raise _refused(asked.pointer, "unknown_operator", f"This field takes {names}.", f"Dieses Feld nimmt {names}.")
+    try:
+        return _compare(column, asked.operator, asked.value)
+    except ValueError as error:
+        said = getattr(error, "said", error.args if len(error.args) == 2 else NO_VALUE)
+        raise _refused(asked.pointer, "invalid_value", *said) from None
 
 
 def _compare(column: Column, name: str, value: str) -> ColumnElement[bool]:
     by = column.expression
-    try:
-        if name == "in":
-            values = value.split(",")
-            if len(values) > MAX_VALUES:
-                raise ValueError(f"At most {MAX_VALUES} values.", f"Höchstens {MAX_VALUES} Werte.")
-            return by.in_([column.parse(v) for v in values])
-        parsed = column.parse(value)
-    except ValueError as error:
-        said = error.args if len(error.args) == 2 else ("Not a value of this field.", "Kein Wert dieses Feldes.")
-        raise _refused("invalid_value", *said) from None
+    if name == "is_null":
+        if value not in ("true", "false"):
+            raise ValueError("Must be true or false.", "Muss true oder false sein.")
+        return by.is_(None) if value == "true" else by.is_not(None)
+    if name == "in":
+        values = value.split(",")
+        if len(values) > MAX_VALUES:
+            raise ValueError(f"At most {MAX_VALUES} values.", f"Höchstens {MAX_VALUES} Werte.")
+        return by.in_([column.parse(v) for v in values])
+    asked = column.parse(value)
     if name == "contains":
-        return by.contains(parsed, autoescape=True)
+        return column.contains(asked) if column.contains else by.contains(asked, autoescape=True)
     if name == "starts_with":
-        return by.startswith(parsed, autoescape=True)
-    return COMPARISONS[name](by, parsed)
+        return by.startswith(asked, autoescape=True)
+    found: ColumnElement[bool] = COMPARISONS[name](by, asked)
+    return or_(found, by.is_(None)) if name == "ne" and column.nullable else found
 
 
-def _refused(code: str, en: str, de: str) -> Invalid:
-    return Invalid(errors=[Fault("query:filter", code, Text(en, de))])
+def _refused(pointer: str, code: str, en: str, de: str) -> Invalid:
+    return Invalid(errors=[Fault(pointer, code, Text(en, de))])
 
 
 def moment(value: str) -> datetime:
@@ -179,4 +289,4 @@ def one_of(kinds: Iterable[StrEnum]) -> Callable[[str], Any]:
     return parse
 
 
-__all__ = ["EQUALITY", "ORDER", "TEXT", "Column", "Listed", "Query", "Table", "fetch", "moment", "one_of"]
+__all__ = ["EQUALITY", "ORDER", "TEXT", "Column", "Condition", "Listed", "Query", "Table", "fetch", "moment", "one_of"]

@@ -1,0 +1,70 @@
+from typing import Annotated
+
+from pydantic import Field
+
+from app.schemas.base import In
+
+Scalar = Annotated[
+    str | bool | float | list[str],
+    Field(
+        description="What to compare with, as the field's type has it; for `in` a list, for `is_null` true or false; "
+        "for money the amount.",
+        examples=["2027-01-01"],
+    ),
+]
+
+
+class SearchCondition(In):
+    """One comparison."""
+
+    field: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z0-9_.]+$",
+            max_length=60,
+            description="As in `filter`: `name`, `status`, `properties.contract_end` …",
+            examples=["properties.contract_end"],
+        ),
+    ]
+    operator: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z_]+$",
+            max_length=20,
+            description="`eq`, `ne`, `lt`, `lte`, `gt`, `gte`, `in`, `contains`, `starts_with`, `is_null`: those that "
+            "make sense for the field.",
+            examples=["lt"],
+        ),
+    ]
+    value: Scalar
+
+
+class AccountSearch(In):
+    """A query of the accounts table: what `filter`, `sort` and `q` say, typed, and with alternatives."""
+
+    all: Annotated[
+        list[SearchCondition], Field(default_factory=list, max_length=20, description="All of these must hold.")
+    ]
+    any: Annotated[
+        list[SearchCondition],
+        Field(default_factory=list, max_length=20, description="If there are some, at least one must hold."),
+    ]
+    q: Annotated[str | None, Field(max_length=100, description="Search in names and texts.", examples=["nordwerk"])] = (
+        None
+    )
+    sort: Annotated[
+        str | None,
+        Field(
+            max_length=200,
+            pattern=r"^[a-z0-9_.,-]+$",
+            description="As in the query parameter `sort`.",
+            examples=["-properties.revenue,name"],
+        ),
+    ] = None
+    columns: Annotated[
+        list[str] | None,
+        Field(max_length=100, description="Which property columns to return; unless given, all.", examples=[["tags"]]),
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=200, strict=True)] = 50
+    cursor: Annotated[str | None, Field(max_length=1024, description="`next_cursor` of the page before.")] = None
+    count: Annotated[bool, Field(strict=True, description="Also count all rows, as `total`.")] = False

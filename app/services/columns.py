@@ -1,0 +1,248 @@
+"""A partner's columns: its property definitions as they are in force, and what they make of an account's values."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, cast
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import words
+from app.models import Account, Partner, PartnerMember, Property, PropertyType
+from app.policy import PARTNER_ROLES, Access, Permission, Role, allowing
+from app.problems import Fault, Invalid, PropertyNotEditable, Text
+from app.services import values
+
+MAX_KEPT: Final = 1_000
+FIXED: Final = frozenset({"id", "name", "status", "created_at", "updated_at"})
+
+UNKNOWN = Text("There is no such property.", "Diese Eigenschaft gibt es nicht.")
+ARCHIVED = Text("The property is archived; restore it first.", "Die Eigenschaft ist archiviert; stellen Sie sie her.")
+MISSING = Text("This is required.", "Das ist erforderlich.")
+NOT_YOURS = Text("Your role may not change this property.", "Ihre Rolle darf diese Eigenschaft nicht ändern.")
+NO_MEMBER = Text("No member of the partner, or none who may be chosen here.",
+                 "Kein Mitglied des Partners, oder keines, das hier gewählt werden kann.")  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """A property definition as it is in force; read-only, shared by all requests."""
+
+    id: UUID
+    key: str
+    type: PropertyType
+    label: Mapping[str, str]
+    inputs: Mapping[str, Any]
+    default: Any
+    required: bool
+    unique: bool
+    filterable: bool
+    sensitive: bool
+    editable_by: frozenset[str]
+    archived: bool
+    deleted: bool
+    slot: str | None
+    stale: bool
+
+    @property
+    def kind(self) -> values.Kind:
+        return values.KINDS[self.type]
+
+    def editable(self, roles: Iterable[Role]) -> bool:
+        return not self.editable_by.isdisjoint(roles) or not PARTNER_ROLES.issuperset(roles)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """All definitions of a partner, in order; those that are being deleted are known by their slots only."""
+
+    version: int
+    all: tuple[Definition, ...]
+
+    @cached_property
+    def by_key(self) -> Mapping[str, Definition]:
+        return {d.key: d for d in self.all if not d.deleted}
+
+    @cached_property
+    def active(self) -> tuple[Definition, ...]:
+        return tuple(d for d in self.all if not d.deleted and not d.archived)
+
+    def shown(self, properties: Mapping[str, Any], *, masked: bool, only: Set[str] | None = None) -> dict[str, Any]:
+        """The values as the API shows them: every column, null when empty or when it may not be seen."""
+        asked = self.active if only is None else [d for d in self.active if d.key in only]
+        return {d.key: None if masked and d.sensitive else properties.get(d.key) for d in asked}
+
+    def hidden(self, properties: Mapping[str, Any], *, masked: bool) -> list[str]:
+        """The columns whose value is there, and may not be seen."""
+        return [d.key for d in self.active if d.sensitive and d.key in properties] if masked else []
+
+    def projected(self, name_search: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of an account's row that follow from its properties: slots, and the text that `q` searches."""
+        found: dict[str, Any] = {"search": self._search(name_search, properties)}
+        for d in self.all:
+            if d.slot is not None:
+                value = None if d.deleted or not d.filterable else properties.get(d.key)
+                found[d.slot] = None if value is None or d.kind.slot is None else d.kind.slot(value)
+        return found
+
+    def _search(self, name_search: str, properties: Mapping[str, Any]) -> str:
+        open_ = (d for d in self.active if d.kind.searched and not d.sensitive and d.key in properties)
+        texts = [words.search_key(str(properties[d.key]))[: values.MAX_SEARCHED] for d in open_]
+        return "\n".join([name_search, *texts])
+
+
+_kept: OrderedDict[UUID, Columns] = OrderedDict()
+
+
+async def load(db: AsyncSession, partner_id: UUID) -> Columns:
+    """The partner's columns: from memory, if they have not changed since."""
+    version = await db.scalar(select(Partner.properties_version).where(Partner.id == partner_id))
+    found = _kept.get(partner_id)
+    if found is None or found.version != version:
+        rows = await db.scalars(select(Property).order_by(Property.position, Property.id))
+        found = _kept[partner_id] = Columns(version or 0, tuple(definition(r) for r in rows))
+        while len(_kept) > MAX_KEPT:
+            _kept.popitem(last=False)
+    _kept.move_to_end(partner_id)
+    return found
+
+
+def definition(row: Property) -> Definition:
+    return Definition(
+        row.id, row.key, row.type, row.label, row.inputs, row.default, row.required, row.unique, row.filterable,
+        row.sensitive, frozenset(row.editable_by), row.archived_at is not None, row.deleted_at is not None,
+        row.slot, row.stale,
+    )  # fmt: skip
+
+
+async def steady(db: AsyncSession, partner_id: UUID) -> Columns:
+    """The same, for whoever writes values: they stay as they are until the end of the transaction.
+
+    Writers share a lock, in memory only; whoever changes a definition waits for them, and they for it. So no value
+    is ever written by a definition that is no longer in force, nor into a slot that has become another column's.
+    """
+    await db.execute(select(func.pg_advisory_xact_lock_shared(_lock(partner_id))))
+    return await load(db, partner_id)
+
+
+async def alone(db: AsyncSession, partner_id: UUID) -> None:
+    """For whoever changes definitions: nobody writes values meanwhile, and what is kept of them becomes worthless."""
+    await db.execute(select(func.pg_advisory_xact_lock(_lock(partner_id))))
+
+
+def _lock(partner_id: UUID) -> int:
+    digest = hashlib.blake2b(b"properties" + partner_id.bytes, digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)
+
+
+def chosen(columns: Columns, asked: Iterable[str] | None, pointer: str) -> Set[str] | None:
+    """Which properties a list of column names asks for; None asks for all. Fixed columns are always there.
+
+    Raises:
+        Invalid: there is no such column.
+    """
+    if asked is None:
+        return None
+    keys = {name.removeprefix("properties.") for name in asked}
+    if not keys <= {d.key for d in columns.active} | FIXED:
+        raise Invalid(errors=[Fault(pointer, "unknown_field", UNKNOWN)])
+    return keys
+
+
+def masks(access: Access) -> bool:
+    """Whether sensitive values are hidden: they are shown to those who may change accounts."""
+    return not allowing(access.roles, Permission.ACCOUNT_UPDATE)
+
+
+# --- changing an account's values ---
+
+
+async def merge(db: AsyncSession, access: Access, columns: Columns, before: Mapping[str, Any],
+                patch: Mapping[str, Any], *, new: bool = False) -> dict[str, Any]:  # fmt: skip
+    """The values after a merge patch (RFC 7396): all of it, or none.
+
+    Raises:
+        Invalid: a pointer for every value that is none of its property's, and for every required one that lacks.
+        PropertyNotEditable: a value changes that the caller's role may not change.
+    """
+    after, faults, refused = dict(before), list[Fault](), list[Fault]()
+    for key, given in patch.items():
+        d = columns.by_key.get(key)
+        try:
+            value = _checked(d, given, before.get(key))
+        except values.Refused as wrong:
+            faults.append(Fault(_pointer(key), wrong.code, wrong.said))
+            continue
+        if d is not None and value != (d.default if new else before.get(key)) and not d.editable(access.roles):
+            refused.append(Fault(_pointer(key), "not_editable", NOT_YOURS))
+        after[key] = value
+    after = {k: v for k, v in after.items() if v is not None}
+    faults += [Fault(_pointer(d.key), "missing", MISSING) for d in columns.active if d.required and d.key not in after
+               and not any(f.pointer == _pointer(d.key) for f in faults)]  # fmt: skip
+    faults += await _wrong_users(db, columns, before, after)
+    if faults:
+        raise Invalid(errors=faults)
+    if refused:
+        raise PropertyNotEditable(errors=refused)
+    return after
+
+
+def with_defaults(columns: Columns, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a new account is created with: defaults where nothing was given, not even null."""
+    return {d.key: d.default for d in columns.active if d.default is not None} | dict(given)
+
+
+def _checked(d: Definition | None, given: Any, old: Any) -> Any:
+    if d is None:
+        raise values.Refused("unknown_property", *UNKNOWN)
+    if d.archived:
+        raise values.Refused("archived_property", *ARCHIVED)
+    if values.is_empty(given):
+        return None
+    if given == old:  # what was valid when it was set may stay
+        return old
+    found = d.kind.check(given, still_open(d.inputs, old))
+    return None if values.is_empty(found) else found
+
+
+def still_open(inputs: Mapping[str, Any], old: Any) -> Mapping[str, Any]:
+    """Archived options stay on values that have them."""
+    if "options" not in inputs:
+        return inputs
+    had: list[Any] = cast("list[Any]", old) if isinstance(old, list) else [old]
+    return {**inputs, "options": [{**o, "archived": o["archived"] and o["key"] not in had} for o in inputs["options"]]}
+
+
+def _pointer(key: str) -> str:
+    return (
+        f"/properties/{key}" if key.isascii() and key.replace("_", "").isalnum() and len(key) <= 60 else "/properties/?"
+    )
+
+
+async def _wrong_users(db: AsyncSession, columns: Columns, before: Mapping[str, Any],
+                       after: Mapping[str, Any]) -> list[Fault]:  # fmt: skip
+    chosen = {d: UUID(after[d.key]) for d in columns.active if d.type == PropertyType.USER
+              and d.key in after and after[d.key] != before.get(d.key)}  # fmt: skip
+    if not chosen:
+        return []
+    members = select(PartnerMember.user_id, PartnerMember.role).where(PartnerMember.user_id.in_(chosen.values()))
+    roles = {user_id: role for user_id, role in await db.execute(members)}
+    return [Fault(_pointer(d.key), "not_a_partner_member", NO_MEMBER) for d, user_id in chosen.items()
+            if user_id not in roles or roles[user_id].value not in d.inputs["roles"]]  # fmt: skip
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The values that differ, as (before, after); null where there is none."""
+    keys = [k for k in {**before, **after} if before.get(k) != after.get(k)]
+    return {k: before.get(k) for k in keys}, {k: after.get(k) for k in keys}
+
+
+def project(columns: Columns, account: Account) -> None:
+    """Bring what follows from an account's name and values up to date."""
+    for name, value in columns.projected(account.name_search, account.properties).items():
+        if getattr(account, name) != value:
+            setattr(account, name, value)
