@@ -57,6 +57,7 @@ MESSAGES: dict[str, Text] = {
     "dict_type": Text("Must be an object.", "Muss ein Objekt sein."),
     "float_type": Text("Must be a number.", "Muss eine Zahl sein."),
     "list_type": Text("Must be a list.", "Muss eine Liste sein."),
+    "duplicate_key": Text("Every key once.", "Jeder Schlüssel nur einmal."),
     "reserved_key": Text("A column of every account has this name.", "So heißt eine Spalte jedes Kontos."),
     "email": Text("Must be an e-mail address.", "Muss eine E-Mail-Adresse sein."),
     "address_in_name": Text("Must not hold a web address.", "Darf keine Webadresse enthalten."),

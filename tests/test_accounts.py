@@ -196,6 +196,32 @@ async def test_the_table_is_sorted_searched_and_filtered(world: World, partner: 
     assert await found(filter=f"created_at:lt:{(utc_now() - timedelta(days=4.5)).isoformat()}") == ["Straße_7"]
 
 
+async def test_text_that_a_changed_column_cleared_is_no_longer_found(partner: Partner, anna: AsyncClient):
+    columns = f"/v1/partners/{partner.id}/properties"
+    await anna.post(columns, json={"key": "city", "type": "text", "label": {"en": "City"}})
+    made = await anna.post(url(partner), json={"name": "Nordwerk GmbH", "properties": {"city": "berlin"}})
+    assert made.status_code == 201, made.text
+    for asked in ({"q": "berlin"}, {"filter": "properties.city:eq:berlin"}):
+        assert len((await anna.get(url(partner), params=asked)).json()["items"]) == 1
+    stricter, clear = {"pattern": "[A-Z]+"}, {"on_conflict": "clear"}
+    changed = await anna.patch(f"{columns}/city", json=stricter, params=clear, headers=STAR)
+    assert changed.status_code == 200, changed.text
+    for asked in ({"q": "berlin"}, {"filter": "properties.city:eq:berlin"}):
+        assert (await anna.get(url(partner), params=asked)).json()["items"] == []
+    (left,) = (await anna.get(url(partner), params={"q": "nordwerk"})).json()["items"]
+    assert left["properties"] == {"city": None}
+
+
+async def test_an_order_of_columns_names_each_once(partner: Partner, anna: AsyncClient):
+    here = f"/v1/partners/{partner.id}"
+    for key in ("city", "street"):
+        await anna.post(f"{here}/properties", json={"key": key, "type": "text", "label": {"en": key}})
+    answer = await anna.post(f"{here}/property-order", json={"keys": ["street", "street"]})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/keys")
+    assert answer.json()["errors"][0]["code"] == "duplicate_key"
+    assert [i["key"] for i in (await anna.get(f"{here}/properties")).json()["items"]] == ["city", "street"]
+
+
 async def test_a_switch_token_is_good_for_its_account_alone(world: World, partner: Partner, anna: AsyncClient):
     mine, other = await world.account(partner, by="Anna"), await world.account(partner, "Südbau", by="Anna")
     token = (await anna.post(f"{url(partner, mine)}/switch")).json()["access_token"]

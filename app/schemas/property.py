@@ -142,9 +142,7 @@ class _Create(In):
     label: Label
     help: HelpText = HelpText()
     required: Annotated[Flag, Field(description="Asked for when an account is created or its values change.")] = False
-    filterable: Annotated[Flag, Field(description="Whether the table is filtered and sorted by it, with an index.")] = (
-        True
-    )
+    filterable: Annotated[Flag, Field(description="Whether the table is filtered and sorted by it.")] = True
     sensitive: Annotated[
         Flag, Field(description="Hidden from whoever may not change accounts, from exports, webhooks and `q`.")
     ] = False
@@ -264,7 +262,7 @@ class PropertyUpdate(In):
     min: Bound | Amount | Day | Moment | None = None
     max: Bound | Amount | Day | Moment | None = None
     decimals: Annotated[int | None, Field(ge=0, le=15, strict=True)] = None
-    unit: Annotated[Line | None, Field(max_length=20)] = None
+    unit: Annotated[Line | None, Field(max_length=20, examples=["kWh"])] = None
     currency: Annotated[str, Field(default=None, validate_default=False, pattern=r"^[A-Z]{3}$", max_length=3)]
     true_label: Label | None = None
     false_label: Label | None = None

@@ -3,7 +3,8 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from app.schemas.base import In, Instant, Out
 from app.schemas.property import (
@@ -148,10 +149,20 @@ class PropertyUsage(Out):
     ]
 
 
+def _once(keys: list[str]) -> list[str]:
+    if len(set(keys)) < len(keys):
+        raise PydanticCustomError("duplicate_key", "every key once")
+    return keys
+
+
 class PropertyOrder(In):
     """The columns from left to right; those that are not named follow as they were."""
 
-    keys: Annotated[list[Key], Field(min_length=1, max_length=100, json_schema_extra={"uniqueItems": True})]
+    keys: Annotated[
+        list[Key],
+        Field(min_length=1, max_length=100, json_schema_extra={"uniqueItems": True}),
+        AfterValidator(_once),
+    ]
 
 
 class PropertyList(Out):

@@ -157,7 +157,7 @@ async def _changed(db: AsyncSession) -> None:
 
 async def _check_values(db: AsyncSession, access: Access, row: Property, before: Mapping[str, Any], *,
                         clear: bool) -> None:  # fmt: skip
-    d = columns.definition(row)
+    d, known = columns.definition(row), columns.Columns(0, tuple(map(columns.definition, await listed(db))))
     makes_unique = before.get("unique") is False
     if before.get("unique") is True:
         await db.execute(delete_(UniqueValue).where(UniqueValue.property_id == row.id))
@@ -169,7 +169,7 @@ async def _check_values(db: AsyncSession, access: Access, row: Property, before:
         if taken or not _still_valid(d, value):
             wrong.append(account.id)
             if clear:
-                await _clear(db, access, account, d)
+                await _clear(db, access, account, d, known)
     if wrong and not clear:
         said = Text(*(t.format(count=len(wrong)) for t in CONFLICTS))
         named = [Fault("/inputs", "conflicting_value", Text(*(t.format(id=i) for t in CONFLICT))) for i in wrong]
@@ -183,11 +183,11 @@ def _still_valid(d: columns.Definition, value: Any) -> bool:
         return False
 
 
-async def _clear(db: AsyncSession, access: Access, account: Account, d: columns.Definition) -> None:
+async def _clear(db: AsyncSession, access: Access, account: Account, d: columns.Definition,
+                 known: columns.Columns) -> None:  # fmt: skip
     before = account.properties
     account.properties = {k: v for k, v in before.items() if k != d.key}
-    if d.slot:
-        setattr(account, d.slot, None)
+    columns.project(known, account)
     await db.execute(delete_(UniqueValue).where(UniqueValue.property_id == d.id, UniqueValue.account_id == account.id))
     events.record(db, access, "account.updated", account, before={"properties": {d.key: before[d.key]}},
                   after={"properties": {d.key: None}}, account_id=account.id)  # fmt: skip
