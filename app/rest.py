@@ -130,12 +130,16 @@ async def with_retries(request: Request, once: Handler) -> Response:
 
 # --- pages ---
 
+MAX_CURSOR: Final = 8192  # it holds the values of three sorted columns, and they may be long
+
 
 class Page(BaseModel, Generic[T]):
     """One page of a list. `next_cursor` is null on the last page."""
 
     items: Annotated[list[T], Field(max_length=200)]
-    next_cursor: Annotated[str, Field(max_length=1024, description="Pass it as `cursor` to get the next page.")] | None
+    next_cursor: (
+        Annotated[str, Field(max_length=MAX_CURSOR, description="Pass it as `cursor` to get the next page.")] | None
+    )
     total: Annotated[int, Field(ge=0, description="Rows on all pages; only with `count=true`.")] | None
 
 
@@ -194,7 +198,8 @@ def page_query(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=200, description="Rows on a page.")] = 50,
     cursor: Annotated[
-        str | None, Query(max_length=1024, description="`next_cursor` of the page before, with the same parameters.")
+        str | None,
+        Query(max_length=MAX_CURSOR, description="`next_cursor` of the page before, with the same parameters."),
     ] = None,
     count: Annotated[bool, Query(description="Also count all rows, as `total`. Costs time on large lists.")] = False,
 ) -> Paging:

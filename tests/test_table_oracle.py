@@ -81,7 +81,7 @@ def comparable(field: str, value: Any) -> Any:
         case "name" | "note":
             return search_key(value)
         case "fee":
-            return Decimal(value["amount"] if isinstance(value, dict) else value)
+            return Decimal(value if isinstance(value, str) else value["amount"])
         case "revenue":
             return Decimal(str(value))
         case "vip":
@@ -156,18 +156,12 @@ def a_condition(rng: random.Random, rows: list[Row]) -> tuple[str, str, str]:
 
 
 def text(value: Any) -> str:
-    """A value as a filter has it."""
-    match value:
-        case None | []:
-            return ""
-        case bool():
-            return str(value).lower()
-        case dict():
-            return str(value["amount"])
-        case list():
-            return str(value[0])
-        case _:
-            return str(value)
+    """A value as a filter has it; of a list, its first."""
+    if value in (None, []):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value if isinstance(value, str | int | float) else value["amount" if "amount" in value else 0])
 
 
 def a_sort(rng: random.Random) -> str:

@@ -7,13 +7,11 @@ from fastapi import APIRouter, Request
 from app.access import in_partner
 from app.db import Db
 from app.faults import document
-from app.models import Account
 from app.policy import Access, Permission
 from app.problems import Problem
 from app.rest import IdempotentRoute
 from app.schemas.account_batch import AccountBatch, AccountBatchRead, BatchCreate
-from app.services import accounts, batches
-from app.services.columns import Columns, load
+from app.services import batches
 
 router = APIRouter(prefix="/v1/partners/{partner_id}/account-batches", tags=["accounts"], route_class=IdempotentRoute)
 
@@ -30,13 +28,11 @@ async def run_account_batch(body: AccountBatch, access: MayChange, db: Db, reque
         for i in body.items
     ]
     results = zip(items, await batches.run(db, access, items), strict=True)
-    known = await load(db, access.partner_id)
-    return {"results": [_shown(request, access, known, item, result) for item, result in results]}
+    return {"results": [_shown(request, item, result) for item, result in results]}
 
 
-def _shown(request: Request, access: Access, known: Columns, item: batches.Item,
-           result: Account | Problem) -> dict[str, Any]:  # fmt: skip
+def _shown(request: Request, item: batches.Item, result: dict[str, Any] | Problem) -> dict[str, Any]:
     if isinstance(result, Problem):
         return {"status": result.status, "account": None, "problem": document(request.scope, result)}
     status = 201 if item.account_id is None else 200
-    return {"status": status, "account": accounts.shown(known, access, result), "problem": None}
+    return {"status": status, "account": result, "problem": None}

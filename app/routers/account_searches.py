@@ -1,5 +1,6 @@
 """The accounts table, asked with a typed body."""
 
+from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
@@ -51,4 +52,7 @@ def _text(value: str | bool | float | list[str]) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return ",".join(value)
-    return value if isinstance(value, str) else f"{value:.15f}".rstrip("0").rstrip(".")
+    if isinstance(value, str):
+        return value
+    found = f"{Decimal(repr(value)):f}"
+    return found.rstrip("0").rstrip(".") if "." in found else found

@@ -66,5 +66,5 @@ class AccountSearch(In):
         Field(max_length=100, description="Which property columns to return; unless given, all.", examples=[["tags"]]),
     ] = None
     limit: Annotated[int, Field(ge=1, le=200, strict=True)] = 50
-    cursor: Annotated[str | None, Field(max_length=1024, description="`next_cursor` of the page before.")] = None
+    cursor: Annotated[str | None, Field(max_length=8192, description="`next_cursor` of the page before.")] = None
     count: Annotated[bool, Field(strict=True, description="Also count all rows, as `total`.")] = False

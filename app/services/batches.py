@@ -7,10 +7,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Account
 from app.policy import Access
 from app.problems import Problem
-from app.services import accounts
+from app.services import accounts, columns
 
 
 @dataclass(frozen=True)
@@ -21,12 +20,15 @@ class Item:
     values: dict[str, Any]
 
 
-async def run(db: AsyncSession, access: Access, items: Sequence[Item]) -> list[Account | Problem]:
-    """Do one after the other; a later item sees what an earlier one did. What failed says why, and is as it was."""
+async def run(db: AsyncSession, access: Access, items: Sequence[Item]) -> list[dict[str, Any] | Problem]:
+    """Do one after the other; a later item sees what an earlier one did. What failed says why, and is as it was.
+
+    Each account is as its own item left it: a later one may change it again, or fail and have it forgotten.
+    """
     return [await _one(db, access, item) for item in items]
 
 
-async def _one(db: AsyncSession, access: Access, item: Item) -> Account | Problem:
+async def _one(db: AsyncSession, access: Access, item: Item) -> dict[str, Any] | Problem:
     try:
         async with db.begin_nested():
             if item.account_id is None:
@@ -36,6 +38,6 @@ async def _one(db: AsyncSession, access: Access, item: Item) -> Account | Proble
                 account = await accounts.get(db, inside, lock=True)
                 account = await accounts.update(db, inside, account, dict(item.values))
             await db.flush()
-            return account
+            return accounts.shown(await columns.load(db, access.partner_id), access, account)
     except Problem as problem:
         return problem

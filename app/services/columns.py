@@ -203,7 +203,7 @@ def _checked(d: Definition | None, given: Any, old: Any) -> Any:
         raise values.Refused("archived_property", *ARCHIVED)
     if values.is_empty(given):
         return None
-    if given == old:  # what was valid when it was set may stay
+    if type(given) is type(old) and given == old:  # what was valid when it was set may stay; True == 1, though
         return old
     found = d.kind.check(given, still_open(d.inputs, old))
     return None if values.is_empty(found) else found

@@ -61,10 +61,16 @@ async def of_values(db: AsyncSession, access: Access, account_id: UUID, found: C
 def _entry(event: Event, found: Columns, key: str | None, *, masked: bool) -> Entry:
     details = event.details or {}
     before, after = _values(details, "before"), _values(details, "after")
-    hidden = {k for k in after if k not in found.by_key or found.by_key[k].sensitive} if masked else set[str]()
+    hidden = {k for k in after if not _open(found, k, event)} if masked else set[str]()
     changes = [ValueChange(k, None if k in hidden else before.get(k), None if k in hidden else v, k in hidden)
                for k, v in after.items() if key in (None, k)]  # fmt: skip
     return Entry(event.id, event.created_at, event.actor, event.actor_id, changes)
+
+
+def _open(found: Columns, key: str, event: Event) -> bool:
+    """Whether all may see its values. A younger property than the change has but the key of the one it was of."""
+    d = found.by_key.get(key)
+    return d is not None and not d.sensitive and d.id < event.id
 
 
 def _values(details: Mapping[str, Any], side: str) -> Mapping[str, Any]:

@@ -202,13 +202,13 @@ def _sort(table: Table, query: Query) -> list[Order]:
 
 def _conditions(table: Table, query: Query) -> list[ColumnElement[bool]]:
     asked = [*(parsed(text) for text in query.filter), *query.all]
-    if len(asked) + len(query.any) > MAX_FILTERS:
-        raise _refused("query:filter", "too_many", f"At most {MAX_FILTERS} conditions.",
+    if len(every := [*asked, *query.any]) > MAX_FILTERS:
+        raise _refused(every[MAX_FILTERS].pointer, "too_many", f"At most {MAX_FILTERS} conditions.",
                        f"Höchstens {MAX_FILTERS} Bedingungen.")  # fmt: skip
     found = [_condition(table, c) for c in asked]
     if query.any:
         found.append(or_(*(_condition(table, c) for c in query.any)))
-    named = {c.field for c in (*asked, *query.any)}
+    named = {c.field for c in every}
     found += [condition for name, condition in table.hidden.items() if name not in named]
     if query.q and (q := words.search_key(query.q)):
         found.append(table.search.contains(q, autoescape=True))

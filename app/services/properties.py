@@ -177,10 +177,12 @@ async def _check_values(db: AsyncSession, access: Access, row: Property, before:
 
 
 def _still_valid(d: columns.Definition, value: Any) -> bool:
+    """The options of a list may have got another order since: it stays as it is."""
     try:
-        return d.kind.check(value, columns.still_open(d.inputs, value)) == value
+        d.kind.check(value, columns.still_open(d.inputs, value))
     except values.Refused:
         return False
+    return True
 
 
 async def _clear(db: AsyncSession, access: Access, account: Account, d: columns.Definition,

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from functools import lru_cache
 from typing import Any, Final, Literal, cast
 from uuid import UUID
@@ -153,7 +153,7 @@ def exact(value: Decimal) -> Decimal:
     """
     if not value.is_finite() or abs(value.adjusted()) > 2 * DIGITS:
         raise _too_many_digits()
-    found = value.normalize()
+    found = value.normalize(Context(prec=len(value.as_tuple().digits)))  # the usual one would round
     if len(found.as_tuple().digits) > DIGITS or found.adjusted() >= DIGITS or found.adjusted() < -DIGITS:
         raise _too_many_digits()
     return found
@@ -220,7 +220,7 @@ def amount(value: Decimal, inputs: Inputs) -> str:
     if _places(exact(value)) > places:
         raise _too_many_places(places)
     _within(value, *(None if b is None else Decimal(b) for b in (inputs.get("min"), inputs.get("max"))))
-    return f"{value:.{places}f}"
+    return f"{value or Decimal(0):.{places}f}"  # nor is there a "-0.00"
 
 
 def places_of(currency: str) -> int:
@@ -309,7 +309,7 @@ def _folded(value: str) -> str:
 
 
 def _ask_number(text: str) -> float:
-    if not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", text):
+    if not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,30})?", text):
         raise Refused("number_type", "Must be a number: 12.5.", "Muss eine Zahl sein: 12.5.")
     return float(text)
 
@@ -339,7 +339,7 @@ KINDS: Final[Mapping[T, Kind]] = {
     T.SELECT: Kind(_select, str, _as_given, EQUAL, "text"),
     T.MULTI_SELECT: Kind(_multi_select, None, _as_given, ("contains", "is_null")),
     T.URL: Kind(_url, _as_given, _as_given, TEXTUAL, "text", searched=True),
-    T.EMAIL: Kind(_email, lambda v: words.email_key(v), str.lower, TEXTUAL, "text", searched=True),
+    T.EMAIL: Kind(_email, str.lower, str.lower, TEXTUAL, "text", searched=True),
     T.PHONE: Kind(_phone, str, _as_given, TEXTUAL, "text", searched=True),
     T.USER: Kind(_user, str, lambda t: _user(t, {}), EQUAL, "text"),
 }  # fmt: skip
