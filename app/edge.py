@@ -29,7 +29,7 @@ from app.problems import (
 log = structlog.get_logger("request")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
-MAX_TARGET = 8_192
+MAX_TARGET = 16_384  # a cursor may be half of that, see rest.MAX_CURSOR
 MAX_HEADERS = 32_768
 METHODS = {"GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"}
 SHOWN_HEADERS = ["ETag", "Location", "Link", "X-Request-Id", "Retry-After", "Idempotency-Replayed"]

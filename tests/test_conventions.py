@@ -330,7 +330,9 @@ async def test_tampered_cursor_is_refused(world: World):
                 "é", "a" * 1024, *flipped]:  # fmt: skip
         answer = await anna.get(accounts, params={"limit": 5, "cursor": bad})
         assert faults(answer) == [("query:cursor", "invalid_cursor")], bad
-    assert faults(await anna.get(accounts, params={"cursor": "a" * (MAX_CURSOR + 1)})) == [("query:cursor", "string_too_long")]
+    assert faults(await anna.get(accounts, params={"cursor": "a" * (MAX_CURSOR + 1)})) == [
+        ("query:cursor", "string_too_long")
+    ]
 
 
 async def test_limit_has_bounds(world: World):
