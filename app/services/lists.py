@@ -121,7 +121,7 @@ async def fetch(db: AsyncSession, statement: Select[Any], table: Table, query: Q
     Raises:
         Invalid: unknown field, operator that the field has not, or a value that is none.
     """
-    statement = statement.where(*_conditions(table, query))
+    statement = statement.where(*conditions(table, query))
     total = await db.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) if count else None
     orders = _sort(table, query)
     last = None if after is None else _revived(orders, after)
@@ -200,7 +200,12 @@ def _sort(table: Table, query: Query) -> list[Order]:
     return found
 
 
-def _conditions(table: Table, query: Query) -> list[ColumnElement[bool]]:
+def conditions(table: Table, query: Query) -> list[ColumnElement[bool]]:
+    """What a row must satisfy, as filters, `any` and `q` say; what is hidden stays so unless a filter names it.
+
+    Raises:
+        Invalid: unknown field, operator that the field has not, or a value that is none.
+    """
     asked = [*(parsed(text) for text in query.filter), *query.all]
     if len(every := [*asked, *query.any]) > MAX_FILTERS:
         raise _refused(every[MAX_FILTERS].pointer, "too_many", f"At most {MAX_FILTERS} conditions.",
@@ -287,6 +292,3 @@ def one_of(kinds: Iterable[StrEnum]) -> Callable[[str], Any]:
         return known[value]
 
     return parse
-
-
-__all__ = ["EQUALITY", "ORDER", "TEXT", "Column", "Condition", "Listed", "Query", "Table", "fetch", "moment", "one_of"]
