@@ -130,7 +130,11 @@ def origin_of(request: Request) -> policy.Request:
     return policy.Request(request.scope["request_id"], request.client.host if request.client else None)
 
 
-Origin = Annotated[policy.Request, Depends(origin_of)]
+async def _origin(request: Request) -> policy.Request:
+    return origin_of(request)
+
+
+Origin = Annotated[policy.Request, Depends(_origin)]
 
 
 def _caller(request: Request, token: Token, *, operator: bool) -> Caller:
@@ -255,7 +259,7 @@ async def _optional(request: Request, db: Db) -> Caller | None:
     return await _signed_in(request, db) if "Authorization" in request.headers else None
 
 
-def public() -> None:
+async def public() -> None:
     """Says, in so many words, that an endpoint needs no permission."""
 
 

@@ -59,7 +59,7 @@ class Route(APIRoute):
     idempotent = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs | {"generate_unique_id_function": operation_id})
         if self.idempotent and "POST" in (self.methods or ()):
             self.openapi_extra = {**(self.openapi_extra or {}), "x-idempotent": True}
 
@@ -88,6 +88,12 @@ class Route(APIRoute):
             return await with_retries(request, once)
 
         return handle
+
+
+def operation_id(route: APIRoute) -> str:
+    """create_account is createAccount: a method's name in most generated clients."""
+    first, *rest = route.name.split("_")
+    return first + "".join(word.title() for word in rest)
 
 
 def query_names(dependant: Dependant) -> set[str]:
@@ -194,7 +200,7 @@ def paging(request: Request, limit: int, cursor: str | None, signed_to: str, *, 
 NO_CURSOR = Text("Not a cursor of this list with these parameters.", "Kein Cursor dieser Liste mit diesen Parametern.")
 
 
-def page_query(
+async def page_query(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=200, description="Rows on a page.")] = 50,
     cursor: Annotated[
@@ -233,14 +239,8 @@ def created(response: Response, request: Request, row: V, name: object, view: ob
 class Match:
     """The version that the client last read, from `If-Match`."""
 
-    def __init__(
-        self,
-        if_match: Annotated[
-            str | None,
-            Header(max_length=200, pattern=ETAG_PATTERN, description="The ETag that you read, or `*`. Required (428)."),
-        ] = None,
-    ) -> None:
-        self.tag = if_match
+    def __init__(self, tag: str | None) -> None:
+        self.tag = tag
 
     def check(self, row: V) -> V:
         """Raises:
@@ -255,7 +255,16 @@ class Match:
         return row
 
 
-IfMatch = Annotated[Match, Depends()]
+async def if_match(
+    if_match: Annotated[
+        str | None,
+        Header(max_length=200, pattern=ETAG_PATTERN, description="The ETag that you read, or `*`. Required (428)."),
+    ] = None,
+) -> Match:
+    return Match(if_match)
+
+
+IfMatch = Annotated[Match, Depends(if_match)]
 
 
 def _tags(header: str) -> Iterable[str]:

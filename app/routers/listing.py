@@ -16,7 +16,7 @@ def list_query(table: lists.Table, more: str = "") -> Any:
     filters = "; ".join(f"`{name}`: {', '.join(c.operators)}" for name, c in table.columns.items())
     sorts = ", ".join(f"`{name}`" for name, c in table.columns.items() if c.sortable)
 
-    def query(
+    async def query(
         filter: Annotated[
             list[Annotated[str, Query(max_length=500, pattern=PARAMETER)]] | None,
             Query(max_length=lists.MAX_FILTERS,
