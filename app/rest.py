@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import random
 import re
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -167,13 +168,26 @@ class Paging:
              total: int | None = None) -> Page[Any]:  # fmt: skip
         """Cut a page out of `limit + 1` rows; `position` gives a row's sort values."""
         items = list(rows[: self.limit])
-        cursor = None
-        if len(rows) > self.limit:
-            cursor = _cursors(self.request, self.signed_to).dumps(position(items[-1]))
-            if self.request.method == "GET":
-                url = self.request.url.include_query_params(cursor=cursor)
-                response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+        cursor = self._cursor(position(items[-1])) if len(rows) > self.limit else None
+        response.headers.update(self._link(cursor))
         return Page(items=items, next_cursor=cursor, total=total)
+
+    def answer(self, rows: Sequence[tuple[str, str | None]], total: int | None = None) -> Response:
+        """The same of rows that are JSON already, each with its sort values as JSON if the page may end with it."""
+        place = rows[self.limit - 1][1] if len(rows) > self.limit else None
+        cursor = self._cursor(json.loads(place)) if place is not None else None
+        end = json.dumps({"next_cursor": cursor, "total": total}, separators=(",", ":"))[1:]
+        body = f'{{"items":[{",".join(text for text, _ in rows[: self.limit])}],{end}'
+        return Response(body, media_type="application/json", headers=self._link(cursor))
+
+    def _cursor(self, position: list[Any]) -> str:
+        return _cursors(self.request, self.signed_to).dumps(position)
+
+    def _link(self, cursor: str | None) -> dict[str, str]:
+        if cursor is None or self.request.method != "GET":
+            return {}
+        url = self.request.url.include_query_params(cursor=cursor)
+        return {"Link": f'<{url.path}?{url.query}>; rel="next"'}
 
 
 PAGING = ("cursor", "limit", "count")
