@@ -41,11 +41,11 @@ class CsvWriter:
 
     media_type = "text/csv; charset=utf-8"
 
-    def __init__(self, *, style: str = "plain", bom: bool = False) -> None:
+    def __init__(self, *, style: str = "plain", separator: str | None = None, bom: bool = False) -> None:
         german = style == "german"
         self._bom = bom
         self._buffer = StringIO()
-        self._separator = ";" if german else ","
+        self._separator = separator or (";" if german else ",")
         self._csv = csv.writer(self._buffer, delimiter=self._separator)
         self._texts: Mapping[type, Callable[[Any], str]] = _GERMAN if german else _PLAIN
 
