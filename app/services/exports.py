@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,7 +12,7 @@ from typing import Any, Final, Literal, cast
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Select, String, func, select
+from sqlalchemy import Row, Select, String, func, select
 from sqlalchemy import cast as as_type
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -205,10 +206,28 @@ async def pieces(db: AsyncSession, access: Access, asked: Asked, writer: Writer,
     makes = plan.makes(await _emails(db, plan))
     result = await db.stream(plan.statement, execution_options={"yield_per": BATCH})
     made = writer.head(plan.header)
-    async for rows in result.partitions():
-        yield made + await asyncio.to_thread(_written, writer, rows, plan.fixed, makes)
-        made = b""
+    async with aclosing(_ahead(result.partitions())) as batches:
+        async for rows in batches:
+            yield made + await asyncio.to_thread(_written, writer, rows, plan.fixed, makes)
+            made = b""
     yield made + await asyncio.to_thread(writer.end)
+
+
+async def _ahead(batches: AsyncIterator[Sequence[Row[Any]]]) -> AsyncGenerator[Sequence[Row[Any]]]:
+    """The same batches; while one is used, the database is at work on the next."""
+
+    async def fetched() -> Sequence[Row[Any]] | None:
+        return await anext(batches, None)
+
+    coming = asyncio.create_task(fetched())
+    try:
+        while (rows := await coming) is not None:
+            coming = asyncio.create_task(fetched())
+            yield rows
+    finally:  # nobody closes the transaction under a statement that is running
+        await asyncio.wait({coming})
+        if not coming.cancelled():
+            coming.exception()
 
 
 def _written(writer: Writer, rows: Sequence[Any], fixed: Sequence[str],
