@@ -61,6 +61,7 @@ class Download(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope.get("head"):
             await send(self._start())
+            await send({"type": "http.response.body", "body": b"", "more_body": True})  # it would be in several
             return await send({"type": "http.response.body", "body": b""})
         sending = asyncio.create_task(self._send_pieces(send))
         gone = asyncio.create_task(_gone(receive))

@@ -243,8 +243,7 @@ async def test_slow_readers_fill_the_places_and_not_the_pool(settings: Settings,
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
 async def test_export_that_takes_too_long_is_cut_off_and_is_no_whole_file(settings: Settings, owner: Owner, kind: str):
-    async with standing(settings, owner, 12_000, export_seconds=1) as stand, stand.begun(kind) as export:
-        await asyncio.sleep(1.5)
+    async with standing(settings, owner, 12_000, export_seconds=4) as stand, stand.begun(kind) as export:
         await stand.comes_to_rest()
         body, whole = await export.rest()
         assert not whole
