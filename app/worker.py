@@ -26,6 +26,7 @@ log = structlog.get_logger("worker")
 MAX_ATTEMPTS = 8
 BEAT_SECONDS = 10.0
 EVENTS_AT_ONCE = 500
+RECOUNTED_AT_ONCE = 1000
 STOP_SECONDS = 5.0
 MARK_PAUSES = (0.1, 0.3, 1.0, 3.0)
 
@@ -72,6 +73,7 @@ class Worker:
             tasks.create_task(self._repeat(self.refresh_all, 1))
             tasks.create_task(self._repeat(self.beat, BEAT_SECONDS))
             tasks.create_task(self._repeat(self.clean_up, 3600))
+            tasks.create_task(self._repeat(self.recount_all, 3600))
 
     async def _repeat(self, work: Callable[[], Awaitable[object]], seconds: float) -> None:
         """Once more after each pause, whatever happened: a database that is away comes back."""
@@ -251,6 +253,13 @@ class Worker:
             await sessions.purge(db, now)
             await passwords.purge(db, now)
             await throttles.purge(db, now)
+
+    async def recount_all(self) -> None:
+        """Set right how many members accounts have, where an older release or somebody with SQL let one in or out."""
+        recounted = RECOUNTED_AT_ONCE
+        while recounted == RECOUNTED_AT_ONCE:
+            async with unit_of_work(self.begin) as db:
+                recounted = await db.scalar(select(func.recount_members(RECOUNTED_AT_ONCE))) or 0
 
     async def _partners(self, source: Function[UUID]) -> list[UUID]:
         async with unit_of_work(self.begin) as db:

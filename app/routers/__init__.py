@@ -11,6 +11,7 @@ from app.routers import (
     pages,
     partners,
     password_resets,
+    price_models,
     properties,
     registrations,
     roles,
@@ -21,7 +22,7 @@ from app.routers import (
 ROUTERS = [
     r.router
     for r in (
-        sessions, me, registrations, password_resets, roles, partners, members, invitations, properties,
+        sessions, me, registrations, password_resets, roles, partners, members, invitations, properties, price_models,
         account_batches, account_searches, accounts,
         switches, health, pages,
     )
