@@ -111,7 +111,7 @@ async def add(db: AsyncSession, access: Access, *, user_id: UUID, role: Role) ->
         member = PartnerMember(partner_id=access.partner_id, user_id=user_id, role=role)
     db.add(member)
     await db.flush()
-    await _count(db, access)
+    await recount(db, access)
     events.record(db, access, f"{member.__subject__}.added", member, after=events.facts(member))
     return member
 
@@ -150,7 +150,7 @@ async def remove(db: AsyncSession, access: Access, member: Any) -> None:
     await _keep_an_admin(db, access, member, member.role)
     await db.delete(member)
     await db.flush()
-    await _count(db, access)
+    await recount(db, access)
     events.record(db, access, f"{member.__subject__}.removed", member, before=events.facts(member))
     await _withdraw_invitations(db, access, member.user_id)
 
@@ -190,7 +190,7 @@ def _of_user(statement: Select[Any], access: Access, user_id: UUID) -> Select[An
     return _of_owner(statement, access).where(model_of(access).user_id == user_id)
 
 
-async def _count(db: AsyncSession, access: Access) -> None:
+async def recount(db: AsyncSession, access: Access) -> None:
     """Have the account say how many members it has. Nothing else of it changes, neither its version nor `updated_at`.
 
     They are counted anew under the account's lock, not one added: what another release, or somebody with SQL, has

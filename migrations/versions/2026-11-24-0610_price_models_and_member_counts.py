@@ -41,40 +41,20 @@ def upgrade() -> None:
         postgresql_not_valid=True,
     )  # fmt: skip
     # The default stays. While this release is rolled out, processes of the one before go on writing and do not count:
-    # an account that they make has one member, its creator, as the default says; a member whom they let in or out is
-    # not counted until a process of this release lets one in or out of the same account (it counts all of them anew),
-    # or until the worker has recounted, which it does every hour. So for at most an hour after the last old process
-    # is gone, `member_count` of accounts that those touched may be off. It decides nothing but filters and sorts.
+    # an account that they make has one member, its creator, as the default says; whom they let in or out of one is not
+    # counted until a process of this release lets somebody in or out of it (who counts all of them anew), or until a
+    # worker counts: each does when it starts, and once a day. So the counts are right when the last process has been
+    # replaced by one with a worker, and at the latest a day after. They decide nothing but filters and sorts.
     op.add_column("accounts", sa.Column("member_count", sa.Integer(), server_default="1", nullable=False))
-    definer_function("recount_members(most integer)", "integer", RECOUNT_MEMBERS, language="plpgsql",
-                     volatility="VOLATILE")  # fmt: skip
-
-
-# Under the lock of the account, which whoever changes members of it holds too, and in a statement of its own, which
-# sees what others have committed before: so it is exact whatever goes on meanwhile. Who is busy has its turn next time.
-RECOUNT_MEMBERS = """
-DECLARE
-    wrong record;
-    recounted integer := 0;
-BEGIN
-    FOR wrong IN
-        SELECT a.partner_id, a.id FROM accounts a
-          LEFT JOIN (SELECT m.partner_id, m.account_id, count(*) AS members FROM account_members m GROUP BY 1, 2) c
-            ON c.partner_id = a.partner_id AND c.account_id = a.id
-         WHERE a.member_count <> coalesce(c.members, 0) LIMIT most FOR NO KEY UPDATE OF a SKIP LOCKED
-    LOOP
-        UPDATE accounts a SET member_count = (
-            SELECT count(*) FROM account_members m WHERE m.partner_id = wrong.partner_id AND m.account_id = wrong.id
-        ) WHERE a.partner_id = wrong.partner_id AND a.id = wrong.id;
-        recounted := recounted + 1;
-    END LOOP;
-    RETURN recounted;
-END
-"""
+    definer_function(
+        "partners_behind(last uuid)",
+        "TABLE (partner_id uuid)",
+        "SELECT p.id FROM partners p WHERE p.id > last ORDER BY p.id LIMIT 100",
+    )
 
 
 def downgrade() -> None:
-    op.execute("DROP FUNCTION recount_members(integer)")
+    op.execute("DROP FUNCTION partners_behind(uuid)")
     op.drop_column("accounts", "member_count")
     op.drop_column("accounts", "price_model")  # and its foreign key
     op.drop_table("price_models")
