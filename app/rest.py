@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Generic, Protocol, TypeVar, cast
 from uuid import UUID
 
@@ -156,6 +156,21 @@ class Paging:
     after: list[Any] | None
     request: Request
     signed_to: str
+    stamp: str | None = None
+    """The version of something else that the query hangs on: its cursors are good for this one only."""
+
+    def stamped(self, stamp: str | None, pointer: str = "query:cursor") -> "Paging":
+        """The same page, of a query that hangs on a version which is known only now.
+
+        Raises:
+            Invalid: the cursor is one of another version.
+        """
+        if stamp is None or self.after is None:
+            return replace(self, stamp=stamp)
+        *after, had = self.after
+        if had != stamp:
+            raise Invalid(errors=[Fault(pointer, "invalid_cursor", NO_CURSOR)])
+        return replace(self, after=after, stamp=stamp)
 
     def page(self, rows: Sequence[T], position: Callable[[T], list[Any]], response: Response,
              total: int | None = None) -> Page[Any]:  # fmt: skip
@@ -163,7 +178,8 @@ class Paging:
         items = list(rows[: self.limit])
         cursor = None
         if len(rows) > self.limit:
-            cursor = _cursors(self.request, self.signed_to).dumps(position(items[-1]))
+            stamp = [] if self.stamp is None else [self.stamp]
+            cursor = _cursors(self.request, self.signed_to).dumps([*position(items[-1]), *stamp])
             if self.request.method == "GET":
                 url = self.request.url.include_query_params(cursor=cursor)
                 response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'

@@ -39,7 +39,7 @@ class Operation:
 
     @property
     def writes(self) -> bool:
-        return self.method != "GET" and self.id != "searchAccounts"  # which asks with a body
+        return self.method != "GET" and self.id not in ("searchAccounts", "summariseAccounts")  # which ask with a body
 
 
 def operations(world: World) -> list[Operation]:
@@ -254,6 +254,15 @@ class Requests:
             assert answer.status_code == 201, answer.text
         return found
 
+    async def view_id(self, _operation: Operation, actor: Actor) -> str:
+        stage = actor.stage
+        if (found := stage.spares.get(("view_id", False))) is None:
+            answer = await self.operator.post(f"{stage.path}/views", json={"name": self.unique(f"{stage.tag} view "),
+                                                                           "shared": True})  # fmt: skip
+            assert answer.status_code == 201, answer.text
+            found = stage.spares["view_id", False] = answer.json()["id"]
+        return found
+
     async def relabelled(self, _actor: Actor) -> Any:
         return {"label": {"en": self.unique("Label ")}}
 
@@ -371,6 +380,7 @@ PARAMETERS: dict[str, Callable[[Requests, Operation, Actor], Awaitable[str]]] = 
     "partner_id": Requests.partner_id,
     "account_id": Requests.account_id,
     "key": Requests.key,
+    "view_id": Requests.view_id,
     "user_id": Requests.user_id,
     "invitation_id": Requests.invitation_id,
     "session_id": Requests.session_id,
@@ -396,6 +406,8 @@ BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
     "TextPropertyCreate": _unique("key", "{}", type="text", label={"en": "Fresh"}, filterable=False),
     "PropertyUpdate": Requests.relabelled,
     "PropertyOrder": Requests.ordered,
+    "ViewCreate": _unique("name", "View {}"),
+    "ViewUpdate": _unique("name", "View {}"),
     "AccountSearch": _fixed({"q": "account"}),
     "AccountBatch": Requests.batch,
     "AccountCreate": _unique("name", "Account {}"),

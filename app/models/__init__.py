@@ -18,6 +18,7 @@ from app.models.user import (
     UserStatus,
     WorkerBeat,
 )
+from app.models.view import View
 
 __all__ = [
     "NUMBER_SLOTS",
@@ -49,6 +50,7 @@ __all__ = [
     "User",
     "UserStatus",
     "Versioned",
+    "View",
     "WorkerBeat",
     "new_id",
     "utc_now",

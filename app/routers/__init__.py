@@ -16,13 +16,14 @@ from app.routers import (
     roles,
     sessions,
     switches,
+    views,
 )
 
 ROUTERS = [
     r.router
     for r in (
         sessions, me, registrations, password_resets, roles, partners, members, invitations, properties,
-        account_batches, account_searches, accounts,
+        account_batches, account_searches, accounts, views,
         switches, health, pages,
     )
 ]  # fmt: skip

@@ -1,6 +1,5 @@
 """The accounts table, asked with a typed body."""
 
-from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
@@ -13,10 +12,9 @@ from app.problems import ColumnNotReady, raises
 from app.rest import PAGING, Page, Route, paging
 from app.routers.listing import page_of
 from app.schemas.account import AccountRead
-from app.schemas.account_search import AccountSearch, SearchCondition
-from app.services import accounts
+from app.schemas.account_search import AccountSearch
+from app.services import accounts, lists, views
 from app.services.columns import chosen, load
-from app.services.lists import Condition, Query
 
 router = APIRouter(prefix="/v1/partners/{partner_id}/account-searches", tags=["accounts"], route_class=Route)
 
@@ -29,30 +27,15 @@ async def search_accounts(
 ) -> Page[Any]:
     """The accounts table by typed conditions, a page at a time. Changes nothing, so it may be repeated freely."""
     known = await load(db, access.partner_id)
-    only = chosen(known, body.columns, "/columns")
     page = paging(request, body.limit, body.cursor, body.model_dump_json(exclude=set(PAGING)), count=body.count,
                   pointer="/cursor")  # fmt: skip
-    query = Query(sort=body.sort, q=body.q, all=_conditions(body.all, "/all"), any=_conditions(body.any, "/any"),
-                  sort_pointer="/sort")  # fmt: skip
+    query = lists.Query(sort=body.sort, q=body.q, all=lists.typed(map(dict, body.all), "/all"),
+                        any=lists.typed(map(dict, body.any), "/any"), sort_pointer="/sort")  # fmt: skip
+    query, names, stamp = await views.applied(db, access, known, body.view, query, body.columns, pointer="/view")
+    only, page = chosen(known, names, "/columns"), page.stamped(stamp, "/cursor")
     found = await accounts.listed(db, access, known, query, limit=page.limit, after=page.after, count=page.count)
 
     def show(row: Account) -> dict[str, Any]:
         return accounts.shown(known, access, row, only)
 
     return page_of(found, page, response, show)
-
-
-def _conditions(asked: list[SearchCondition], pointer: str) -> list[Condition]:
-    return [Condition(c.field, c.operator, _text(c.value), f"{pointer}/{n}") for n, c in enumerate(asked)]
-
-
-def _text(value: str | bool | float | list[str]) -> str:
-    """A value as a filter's text has it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return ",".join(value)
-    if isinstance(value, str):
-        return value
-    found = f"{Decimal(repr(value)):f}"
-    return found.rstrip("0").rstrip(".") if "." in found else found

@@ -19,11 +19,11 @@ from app.problems import (
     raises,
 )
 from app.rest import IdempotentRoute, IfMatch, Page, PageQuery, created, tagged
-from app.routers.listing import list_query, page_of
+from app.routers.listing import ViewId, list_query, page_of
 from app.schemas.account import AccountCreate, AccountOverview, AccountRead, AccountUpdate
 from app.schemas.property import KEY
 from app.schemas.property_history import PropertyHistoryRead
-from app.services import accounts, histories, invitations, lists, members, tables
+from app.services import accounts, histories, invitations, lists, members, tables, views
 from app.services.columns import chosen, load
 
 router = APIRouter(prefix="/v1/partners/{partner_id}/accounts", tags=["accounts"], route_class=IdempotentRoute)
@@ -55,10 +55,12 @@ async def create_account(
 
 @router.get("", response_model=Page[AccountRead], openapi_extra=raises(ColumnNotReady))
 async def list_accounts(access: MayList, db: Db, page: PageQuery, query: AccountQuery, response: Response,
-                        columns: ColumnNames = None) -> Page[Any]:  # fmt: skip
+                        columns: ColumnNames = None, view: ViewId = None) -> Page[Any]:  # fmt: skip
     """The accounts table, a page at a time. Archived accounts are left out unless a filter names `status`."""
     known = await load(db, access.partner_id)
-    only = chosen(known, columns and columns.split(","), "query:columns")
+    asked = columns.split(",") if columns else None
+    query, asked, stamp = await views.applied(db, access, known, view, query, asked, pointer="query:view")
+    only, page = chosen(known, asked, "query:columns"), page.stamped(stamp)
     found = await accounts.listed(db, access, known, query, limit=page.limit, after=page.after, count=page.count)
     return page_of(found, page, response, lambda row: accounts.shown(known, access, row, only))
 

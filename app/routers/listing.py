@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import Depends, Query, Response
 
@@ -9,6 +10,11 @@ from app.rest import Page, Paging
 from app.services import lists
 
 PARAMETER = r"^[^\x00-\x1f\x7f]*$"
+ViewId = Annotated[
+    UUID | None,
+    Query(description="Id of a saved view: its conditions hold besides the filters given here; its columns, sort and "
+          "`q` do unless others are given."),
+]  # fmt: skip
 
 
 def list_query(table: lists.Table, more: str = "") -> Any:

@@ -1,4 +1,5 @@
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import Field
 
@@ -39,6 +40,15 @@ class SearchCondition(In):
     value: Scalar
 
 
+SavedView = Annotated[
+    UUID | None,
+    Field(
+        description="Id of a saved view: its conditions hold besides those given here; its columns, sort and `q` do "
+        "unless others are given."
+    ),
+]
+
+
 class AccountSearch(In):
     """A query of the accounts table: what `filter`, `sort` and `q` say, typed, and with alternatives."""
 
@@ -65,6 +75,7 @@ class AccountSearch(In):
         list[str] | None,
         Field(max_length=100, description="Which property columns to return; unless given, all.", examples=[["tags"]]),
     ] = None
+    view: SavedView = None
     limit: Annotated[int, Field(ge=1, le=200, strict=True)] = 50
     cursor: Annotated[str | None, Field(max_length=8192, description="`next_cursor` of the page before.")] = None
     count: Annotated[bool, Field(strict=True, description="Also count all rows, as `total`.")] = False

@@ -32,19 +32,18 @@ def of(columns: Columns, query: Query, *, masked: bool) -> Table:
     Raises:
         ColumnNotReady: the query names a column that is being made filterable at this moment.
     """
-    open_ = [d for d in columns.active if d.filterable and not (masked and d.sensitive)]
-    stale = {PREFIX + d.key for d in open_ if d.stale and d.slot is not None}
-    if stale & _named(query):
+    stale = {PREFIX + d.key for d in columns.active if d.filterable and d.stale and d.slot is not None}
+    found = all_of(columns, masked=masked)
+    if stale & found.columns.keys() & query.fields():
         raise ColumnNotReady
+    return found
+
+
+def all_of(columns: Columns, *, masked: bool) -> Table:
+    """The same, those columns included that are only being made filterable."""
     plain = fixed()
-    return Table(
-        Account, {**FIXED, **{PREFIX + d.key: _column(d) for d in open_}}, plain.sort, plain.search, plain.hidden
-    )
-
-
-def _named(query: Query) -> set[str]:
-    sorts = {s.removeprefix("-") for s in (query.sort or "").split(",")}
-    return sorts | {c.field for c in (*map(lists.parsed, query.filter), *query.all, *query.any)}
+    open_ = {PREFIX + d.key: _column(d) for d in columns.active if d.filterable and not (masked and d.sensitive)}
+    return Table(Account, {**FIXED, **open_}, plain.sort, plain.search, plain.hidden)
 
 
 def _column(d: Definition) -> Column:
