@@ -409,6 +409,7 @@ BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
     "ViewCreate": _unique("name", "View {}"),
     "ViewUpdate": _unique("name", "View {}"),
     "AccountSearch": _fixed({"q": "account"}),
+    "AccountSummaryQuery": _fixed({"q": "account"}),
     "AccountBatch": Requests.batch,
     "AccountCreate": _unique("name", "Account {}"),
     "AccountUpdate": _unique("name", "Account {}"),

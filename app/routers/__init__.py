@@ -3,6 +3,7 @@
 from app.routers import (
     account_batches,
     account_searches,
+    account_summaries,
     accounts,
     health,
     invitations,
@@ -23,7 +24,7 @@ ROUTERS = [
     r.router
     for r in (
         sessions, me, registrations, password_resets, roles, partners, members, invitations, properties,
-        account_batches, account_searches, accounts, views,
+        account_batches, account_searches, account_summaries, accounts, views,
         switches, health, pages,
     )
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from app.rest import Page, Paging
 from app.services import lists
 
 PARAMETER = r"^[^\x00-\x1f\x7f]*$"
+FilterTexts = list[Annotated[str, Query(max_length=500, pattern=PARAMETER)]] | None
 ViewId = Annotated[
     UUID | None,
     Query(description="Id of a saved view: its conditions hold besides the filters given here; its columns, sort and "
@@ -17,32 +18,33 @@ ViewId = Annotated[
 ]  # fmt: skip
 
 
-def list_query(table: lists.Table, more: str = "") -> Any:
+def list_query(table: lists.Table, more: str = "", *, sorts: bool = True) -> Any:
     """Dependency for the list's `filter`, `sort` and `q`, documented with the columns of its table (and `more`)."""
     filters = "; ".join(f"`{name}`: {', '.join(c.operators)}" for name, c in table.columns.items())
-    sorts = ", ".join(f"`{name}`" for name, c in table.columns.items() if c.sortable)
+    sortable = ", ".join(f"`{name}`" for name, c in table.columns.items() if c.sortable)
+    by_filter = Query(
+        max_length=lists.MAX_FILTERS, description=f"`field:operator:value`, repeatable, and-ed. {filters}{more}.",
+        examples=[["name:contains:nord"]],
+    )  # fmt: skip
+    by_sort = Query(
+        max_length=200, pattern=r"^[a-z0-9_.,-]+$", examples=[table.sort],
+        description=f"Up to three of {sortable}{more}, separated by commas; with a minus, descending. Empty values "
+        f"come last either way. Unless given: `{table.sort}`.",
+    )  # fmt: skip
+    by_words = Query(
+        max_length=100, pattern=PARAMETER, description="Search; case and accents do not count.", examples=["nordwerk"]
+    )
 
-    def query(
-        filter: Annotated[
-            list[Annotated[str, Query(max_length=500, pattern=PARAMETER)]] | None,
-            Query(max_length=lists.MAX_FILTERS,
-                  description=f"`field:operator:value`, repeatable, and-ed. {filters}{more}.",
-                  examples=[["name:contains:nord"]]),
-        ] = None,
-        sort: Annotated[
-            str | None, Query(max_length=200, pattern=r"^[a-z0-9_.,-]+$",
-                              description=f"Up to three of {sorts}{more}, separated by commas; with a minus, "
-                              f"descending. Empty values come last either way. Unless given: `{table.sort}`.",
-                              examples=[table.sort])
-        ] = None,
-        q: Annotated[
-            str | None, Query(max_length=100, pattern=PARAMETER,
-                              description="Search; case and accents do not count.", examples=["nordwerk"])
-        ] = None,
-    ) -> lists.Query:  # fmt: skip
+    def query(filter: Annotated[FilterTexts, by_filter] = None, sort: Annotated[str | None, by_sort] = None,
+              q: Annotated[str | None, by_words] = None) -> lists.Query:  # fmt: skip
         return lists.Query(filter or (), sort, q)
 
-    return Depends(query)
+    def unsorted(
+        filter: Annotated[FilterTexts, by_filter] = None, q: Annotated[str | None, by_words] = None
+    ) -> lists.Query:
+        return lists.Query(filter or (), q=q)
+
+    return Depends(query if sorts else unsorted)
 
 
 def page_of(

@@ -1,12 +1,36 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from app.schemas.base import In
 
+MAX_VALUE = 500
+
+
+def _short(value: str | bool | float | list[str]) -> str | bool | float | list[str]:
+    if any(
+        len(text) > MAX_VALUE
+        for text in ([value] if isinstance(value, str) else value if isinstance(value, list) else [])
+    ):
+        raise PydanticCustomError("string_too_long", "too long", {"max_length": MAX_VALUE})
+    return value
+
+
 Scalar = Annotated[
     str | bool | float | list[str],
+    AfterValidator(_short),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "maxLength": MAX_VALUE},
+                {"type": "boolean"},
+                {"type": "number"},
+                {"type": "array", "maxItems": 200, "items": {"type": "string", "maxLength": MAX_VALUE}},
+            ]
+        }
+    ),
     Field(
         description="What to compare with, as the field's type has it; for `in` a list, for `is_null` true or false; "
         "for money the amount.",

@@ -1,6 +1,6 @@
 """Saved views: a question to the accounts table under a name, of one person alone or shared with the partner."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -137,7 +137,7 @@ async def applied(db: AsyncSession, access: Access, known: Columns, view_id: UUI
         also_any=lists.typed(view.any, f"{pointer}/any"),
     )
     if columns is None and view.columns is not None:
-        columns = [name for name in view.columns if name in names_of(known)]
+        columns = [name for name in view.columns if name in tables.names_of(known)]
     return Applied(found, columns, view.etag)
 
 
@@ -151,11 +151,6 @@ def shown(known: Columns, access: Access, view: View) -> dict[str, Any]:
 def question(view: View) -> dict[str, Any]:
     """What a view asks."""
     return {name: getattr(view, name) for name in QUESTION}
-
-
-def names_of(known: Columns) -> Set[str]:
-    """Every column that can be shown, by its full name."""
-    return {*columns.FIXED, *tables.FIXED, *(tables.PREFIX + d.key for d in known.active)}
 
 
 async def _save(db: AsyncSession, view: View) -> None:
@@ -190,7 +185,7 @@ async def _checked(db: AsyncSession, access: Access, whole: Mapping[str, Any],
     known = await columns.load(db, access.partner_id)
     found = dict(given)
     if found.get("columns") is not None:
-        found["columns"] = list(dict.fromkeys(_full(known, name) for name in found["columns"]))
+        found["columns"] = list(dict.fromkeys(tables.full_name(known, name) for name in found["columns"]))
     found |= {name: [] for name in ("all", "any") if name in found and found[name] is None}
     faults = _faults(known, {**whole, **found}, masked=columns.masks(access))
     if faults := [fault for fault in faults if fault.pointer.split("/")[1] in given]:
@@ -200,14 +195,9 @@ async def _checked(db: AsyncSession, access: Access, whole: Mapping[str, Any],
     return found
 
 
-def _full(known: Columns, name: str) -> str:
-    """`tags` is `properties.tags`, as in the query parameter `columns`."""
-    return tables.PREFIX + name if name in known.open else name
-
-
 def _faults(known: Columns, asked: Mapping[str, Any], *, masked: bool) -> list[Fault]:
     """What of a view does not hold: pointers into it."""
-    named, alive = asked["columns"] or (), names_of(known)
+    named, alive = asked["columns"] or (), tables.names_of(known)
     found = [Fault(f"/columns/{n}", "unknown_field", NO_COLUMN) for n, name in enumerate(named) if name not in alive]
     query = lists.Query(sort=asked["sort"], all=lists.typed(asked["all"], "/all"),
                         any=lists.typed(asked["any"], "/any"), sort_pointer="/sort")  # fmt: skip
