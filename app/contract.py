@@ -31,6 +31,7 @@ TAGS: Final = {
     "accounts": "Child accounts: the customers of a partner.",
     "properties": "The columns of the accounts table that a partner invents.",
     "catalogue": "What the service offers: price models.",
+    "views": "Saved views of the accounts table.",
     "members": "Users with a role in a partner or in an account.",
     "invitations": "E-mails with a role, waiting to become memberships.",
     "policy": "Which role may do what, and the keys that verify tokens.",

@@ -3,6 +3,7 @@
 import random
 import secrets
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,7 +14,7 @@ from app.main import load_keys
 from app.models import PLATFORM, Account, AccountStatus, User, new_id
 from app.operate import Refused
 from app.policy import Access, Caller, Permission, Role, allowing
-from app.services import accounts, invitations, members, partners, users
+from app.services import accounts, invitations, members, partners, users, views
 from app.tenancy import confine
 from app.welcome import one_session
 
@@ -54,6 +55,20 @@ STEMS = ("Nord", "Süd", "Ost", "West", "Elbe", "Rhein", "Alpen", "Hansa", "Harb
          "Berg", "Tal", "Küsten", "Bright", "Green", "Silber", "Eisen")  # fmt: skip
 TRADES = ("werk", "bau", "kühlung", "logistik", "energie", "technik", "agrar", "foods", "dairy", "pharma", "gärtnerei",
           "wasser", "klima", "metall", "glas")  # fmt: skip
+ASKS_NOTHING: dict[str, Any] = {"shared": True, "columns": None, "all": [], "any": [], "q": None, "sort": None}
+VIEWS: tuple[dict[str, Any], ...] = (
+    {"name": "Verträge, die bald enden", "sort": "properties.contract_end,name",
+     "columns": ["name", "properties.contract_end", "properties.monthly_fee", "properties.looked_after_by"],
+     "all": [{"field": "properties.contract_end", "operator": "lt", "value": "2027-04-01"}]},
+    {"name": "Große Kunden", "sort": "-properties.revenue",
+     "columns": ["name", "properties.city", "properties.revenue", "properties.monthly_fee"],
+     "any": [{"field": "properties.segment", "operator": "eq", "value": "large"},
+             {"field": "properties.revenue", "operator": "gte", "value": 1000}]},
+    {"name": "VIP, lange nicht besucht", "sort": "properties.last_visit",
+     "columns": ["name", "properties.last_visit", "properties.phone", "properties.tags"],
+     "all": [{"field": "properties.tags", "operator": "contains", "value": "vip"},
+             {"field": "properties.last_visit", "operator": "lt", "value": "2026-06-01"}]},
+)  # fmt: skip
 FORMS = ("GmbH", "AG", "GmbH & Co. KG", "Ltd", "KG", "eG", "plc")
 
 
@@ -78,6 +93,8 @@ async def fill(settings: Settings) -> str:
         await demo_catalogue.fill(db, Caller(people[0].id, PLATFORM))
         access = await _partner(db, people)
         await demo_columns.define(db, access)
+        for view in VIEWS:
+            await views.create(db, access, ASKS_NOTHING | view)
         for number, name in enumerate(_companies(chance)):
             properties = demo_columns.values_of(chance, number, name, people[0].id)
             model = demo_catalogue.price_model_of(tariffs)

@@ -30,6 +30,8 @@ class Permission(StrEnum):
     PARTNER_MEMBER_MANAGE = "partner_member:manage"
     PROPERTY_READ = "property:read"
     PROPERTY_MANAGE = "property:manage"
+    VIEW_READ = "view:read"
+    VIEW_MANAGE = "view:manage"
     ACCOUNT_CREATE = "account:create"
     ACCOUNT_LIST = "account:list"
     ACCOUNT_READ = "account:read"
@@ -56,6 +58,8 @@ GRANTS: dict[Permission, frozenset[Role]] = {
     P.PARTNER_MEMBER_MANAGE: frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
     P.PROPERTY_READ:         frozenset({R.OPERATOR, *PARTNER_ROLES}),
     P.PROPERTY_MANAGE:       frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
+    P.VIEW_READ:             frozenset({R.OPERATOR, *PARTNER_ROLES}),
+    P.VIEW_MANAGE:           frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER}),
     P.ACCOUNT_CREATE:        frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER}),
     P.ACCOUNT_LIST:          frozenset({R.OPERATOR, *PARTNER_ROLES}),
     P.ACCOUNT_READ:          frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),

@@ -436,6 +436,20 @@ class ValuesConflict(Problem):
                   "Siehe `errors`: wie viele, und einige Konten. on_conflict=clear entfernt diese Werte.")  # fmt: skip
 
 
+class TooManyViews(Problem):
+    status, code = 409, "too_many_views"
+    title = Text("The partner has too many views", "Der Partner hat zu viele Ansichten")
+    detail = Text("A partner has at most 200 views, private ones included: delete one.",
+                  "Ein Partner hat höchstens 200 Ansichten, private mitgezählt: löschen Sie eine.")  # fmt: skip
+
+
+class TooManyOwnViews(Problem):
+    status, code = 409, "too_many_own_views"
+    title = Text("You have too many views", "Sie haben zu viele Ansichten")
+    detail = Text("Everybody has at most 50 of a partner's views, shared ones included: delete one of yours.",
+                  "Je Person und Partner höchstens 50 Ansichten, geteilte mitgezählt: löschen Sie eine.")  # fmt: skip
+
+
 class NameTaken(Problem):
     status, code = 409, "name_taken"
     title = Text("The name is already in use", "Der Name ist schon vergeben")

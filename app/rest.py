@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
 from urllib.parse import quote
@@ -158,6 +158,21 @@ class Paging:
     after: list[Any] | None
     request: Request
     signed_to: str
+    stamp: str | None = None
+    """The version of something else that the query hangs on: its cursors are good for this one only."""
+
+    def stamped(self, stamp: str | None, pointer: str = "query:cursor") -> "Paging":
+        """The same page, of a query that hangs on a version which is known only now.
+
+        Raises:
+            Invalid: the cursor is one of another version.
+        """
+        if stamp is None or self.after is None:
+            return replace(self, stamp=stamp)
+        *after, had = self.after
+        if had != stamp:
+            raise Invalid(errors=[Fault(pointer, "invalid_cursor", NO_CURSOR)])
+        return replace(self, after=after, stamp=stamp)
 
     def page(self, rows: Sequence[T], position: Callable[[T], list[Any]], response: Response,
              total: int | None = None) -> Page[Any]:  # fmt: skip
@@ -176,7 +191,8 @@ class Paging:
         return Response(body, media_type="application/json", headers=self._link(cursor))
 
     def _cursor(self, position: list[Any]) -> str:
-        return _cursors(self.request, self.signed_to).dumps(position)
+        stamp = [] if self.stamp is None else [self.stamp]
+        return _cursors(self.request, self.signed_to).dumps([*position, *stamp])
 
     def _link(self, cursor: str | None) -> dict[str, str]:
         if cursor is None or self.request.method != "GET":

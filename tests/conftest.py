@@ -147,6 +147,10 @@ class Owner:
     async def execute(self, statement: str, *values: object) -> None:
         await self._connection.execute(statement, *values)
 
+    def transaction(self) -> Any:
+        """Context in which all of this owner's statements are one transaction."""
+        return self._connection.transaction()
+
 
 @pytest.fixture
 async def owner(server: Server, database: str) -> AsyncGenerator[Owner]:

@@ -39,7 +39,7 @@ class Operation:
 
     @property
     def writes(self) -> bool:
-        return self.method != "GET" and self.id != "searchAccounts"  # which asks with a body
+        return self.method != "GET" and self.id not in ("searchAccounts", "summariseAccounts")  # which ask with a body
 
     @property
     def of_everybody(self) -> bool:
@@ -61,6 +61,9 @@ def _operation(path: str, method: str, found: dict[str, Any]) -> Operation:
     inside = tuple(p["name"] for p in found.get("parameters", []) if p.get("in") == "path")
     return Operation(found["operationId"], method.upper(), path, found["x-permission"], inside,
                      body and body.rpartition("/")[2], {} in found["security"])  # fmt: skip
+
+
+ANY_OPERATION = Operation("", "", "", "", (), None, False)
 
 
 # --- the callers ---
@@ -267,6 +270,15 @@ class Requests:
     async def renamed(self, _actor: Actor) -> Any:
         return {"name": {"en": self.unique("Model ")}}
 
+    async def view_id(self, _operation: Operation, actor: Actor) -> str:
+        stage = actor.stage
+        if (found := stage.spares.get(("view_id", False))) is None:
+            answer = await self.operator.post(f"{stage.path}/views", json={"name": self.unique(f"{stage.tag} view "),
+                                                                           "shared": True})  # fmt: skip
+            assert answer.status_code == 201, answer.text
+            found = stage.spares["view_id", False] = answer.json()["id"]
+        return found
+
     async def relabelled(self, _actor: Actor) -> Any:
         return {"label": {"en": self.unique("Label ")}}
 
@@ -383,6 +395,7 @@ PARAMETERS: dict[str, Callable[[Requests, Operation, Actor], Awaitable[str]]] = 
     "partner_id": Requests.partner_id,
     "account_id": Requests.account_id,
     "key": Requests.key,
+    "view_id": Requests.view_id,
     "user_id": Requests.user_id,
     "invitation_id": Requests.invitation_id,
     "session_id": Requests.session_id,
@@ -410,7 +423,10 @@ BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
     "PriceModelCreate": _unique("key", "{}", name={"en": "Fresh"}),
     "PriceModelUpdate": Requests.renamed,
     "PropertyOrder": Requests.ordered,
+    "ViewCreate": _unique("name", "View {}"),
+    "ViewUpdate": _unique("name", "View {}"),
     "AccountSearch": _fixed({"q": "account"}),
+    "AccountSummaryQuery": _fixed({"q": "account"}),
     "AccountBatch": Requests.batch,
     "AccountCreate": _unique("name", "Account {}"),
     "AccountUpdate": _unique("name", "Account {}"),

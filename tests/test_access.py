@@ -20,7 +20,19 @@ from app.policy import ACCOUNT_ROLES, GRANTS, OF_FIELDS, PARTNER_ROLES, Permissi
 from app.routers import ROUTERS
 from app.security import ALGORITHM
 from tests.conftest import MISCOUNTED, PASSWORD, Owner, World, join, problem, running
-from tests.matrix import BODIES, PARAMETERS, Actor, Ledger, Operation, Request, Requests, Stage, operations, refusal
+from tests.matrix import (
+    ANY_OPERATION,
+    BODIES,
+    PARAMETERS,
+    Actor,
+    Ledger,
+    Operation,
+    Request,
+    Requests,
+    Stage,
+    operations,
+    refusal,
+)
 
 P, R = Permission, Role
 ADMINS = (R.PARTNER_ADMIN, R.ACCOUNT_ADMIN)
@@ -318,13 +330,42 @@ async def test_no_answer_to_one_partner_shows_or_changes_another(world: World):
         assert (found["items"], found["total"]) == ([], 0)
 
 
-async def test_no_body_and_no_query_takes_an_id(world: World):
-    """Until one does, the ids of a path are all that can be swapped; then the tests above must swap it too."""
+async def test_bodies_and_queries_take_no_id_but_that_of_a_view(world: World):
+    """The tests above swap the ids of a path; what a view's may be is swapped below."""
     contract = world.app.openapi()
-    bodies = [contract["components"]["schemas"][o.body] for o in operations(world) if o.body]
-    queries = [p for item in contract["paths"].values() for o in item.values() for p in o.get("parameters", [])
-               if p.get("in") in ("query", "header")]  # fmt: skip
-    assert "uuid" not in json.dumps(bodies + queries)
+    bodies = [contract["components"]["schemas"][o.body]["properties"] for o in operations(world) if o.body]
+    queries = [{p["name"]: p} for item in contract["paths"].values() for o in item.values()
+               for p in o.get("parameters", []) if p.get("in") in ("query", "header")]  # fmt: skip
+    fields = chain.from_iterable(fields.items() for fields in bodies + queries)
+    assert {name for name, field in fields if "uuid" in json.dumps(field)} == {"view"}
+
+
+async def test_view_of_others_in_a_body_or_query_is_as_one_that_does_not_exist(world: World):
+    cast = await Cast.on(world)
+    callers, _, (owner, _) = await two_partners(cast)
+    ada, theirs = callers[0], await cast.requests.view_id(ANY_OPERATION, owner)
+    private = await owner.client.post(f"{owner.stage.path}/views", json={"name": "Zebrafink's own"})
+    takers = [o for o in cast.operations if o.id in takes_view(world)]
+    assert len(takers) > 1
+    for operation in takers:
+        request = await cast.requests.build(operation, ada)
+        path, answers = operation.path.format(**request.ids), list[Response]()
+        for view in (theirs, private.json()["id"], str(uuid4())):
+            if operation.body:
+                answers.append(await ada.client.post(path, json=request.body | {"view": view}))
+            else:
+                answers.append(await ada.client.get(path, params={"view": view}))
+        assert {problem(answer) for answer in answers} == {(422, "invalid")}, operation.id
+        assert len({str(without_id(answer)) for answer in answers}) == 1, operation.id
+
+
+def takes_view(world: World) -> set[str]:
+    contract = world.app.openapi()
+    schemas = contract["components"]["schemas"]
+    return {o.id for o in operations(world) if o.body and "view" in schemas[o.body]["properties"]} | {
+        o["operationId"] for item in contract["paths"].values() for o in item.values()
+        if any(p.get("name") == "view" for p in o.get("parameters", []))
+    }  # fmt: skip
 
 
 # --- (d): fields that are not asked for ---
@@ -497,6 +538,7 @@ POLICY = {
     "partner:create": "O",        "partner:list": "O",    "partner:read": "OAMV",      "partner:update": "O",
     "partner_member:read": "OA",                          "partner_member:manage": "OA",
     "property:read": "OAMV",      "property:manage": "OA",
+    "view:read": "OAMV",          "view:manage": "OAM",
     "account:create": "OAM",      "account:list": "OAMV", "account:read": "OAMVaev",   "account:update": "OAM",
     "account:enter": "aev",       "account_price_model:set": "OA",
     "account_member:read": "OAMVaev",                     "account_member:manage": "OAMa",

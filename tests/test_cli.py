@@ -297,6 +297,11 @@ def test_demo_makes_one_partner_with_accounts_once(shell: Shell):
                                 params={"filter": f"status:in:{','.join(every)}", "limit": 200, "count": True}).json()  # fmt: skip
                 assert (mine["role"], table["total"]) == ("partner_admin", 250)
                 assert {row["status"] for row in table["items"]} == set(every)
+                views = api.get(f"/v1/partners/{mine['id']}/views").json()["items"]
+                assert [(view["shared"], view["broken"]) for view in views] == [(True, [])] * 3
+                for view in views:
+                    found = api.get(f"/v1/partners/{mine['id']}/accounts", params={"view": view["id"], "count": True})
+                    assert 5 < found.json()["total"] < 200, view["name"]
 
 
 # --- the contract ---

@@ -16,6 +16,7 @@ from openpyxl import load_workbook
 from python_calamine import CalamineWorkbook
 
 from app import sheets
+from app.models import new_id
 from app.policy import Role
 from app.services import columns, exports
 from app.sheets.formulas import rearmed
@@ -104,6 +105,23 @@ async def test_columns_are_those_of_the_table_in_its_order_unless_they_are_named
         assert (await workbook(api, at, columns=asked))[0] == header
     assert (await api.post(f"{at}/properties/tags/archive")).status_code == 200
     assert (await table(api, at))[0] == [*FIXED, *(k for k in KEYS if k != "tags"), *BEHIND]
+
+
+async def test_view_gives_the_export_its_rows_its_order_and_its_columns(world: World):
+    api, at = await filled(world)
+    made = await api.post(f"{at}/views", json={
+        "name": "Well paid", "columns": ["properties.revenue", "name"], "sort": "-properties.revenue",
+        "all": [{"field": "properties.revenue", "operator": "gt", "value": 9}]})  # fmt: skip
+    assert made.status_code == 201, made.text
+    view = made.json()["id"]
+    rows = await listed(api, at, view=view)
+    assert 0 < len(rows) < len(await listed(api, at))
+    expected = [["revenue", "name"], *([str(row["properties"]["revenue"]), row["name"]] for row in rows)]
+    assert await table(api, at, view=view) == expected
+    assert [row[1] for row in await workbook(api, at, view=view)] == [row[1] for row in expected]
+    assert (await table(api, at, view=view, columns="name"))[0] == ["name"]
+    unknown = await api.get(f"{at}/accounts.csv", params={"view": str(new_id())})
+    assert (problem(unknown), unknown.json()["errors"][0]["pointer"]) == ((422, "invalid"), "query:view")
 
 
 async def test_reordered_properties_are_reordered_columns(world: World):

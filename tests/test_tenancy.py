@@ -165,7 +165,7 @@ async def test_every_tenant_table_has_both_walls(owner: Owner):
     assert {r["table_name"] for r in with_partner} == set(tables) - {"partners"}
     for table in tables:
         (flags,) = await owner.rows(
-            "SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE relname = $1", table
+            "SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE oid = ('public.' || $1)::regclass", table
         )
         assert set(flags.values()) == {True}, table
         policies = await owner.rows(

@@ -19,6 +19,7 @@ from app.models.user import (
     UserStatus,
     WorkerBeat,
 )
+from app.models.view import View
 
 __all__ = [
     "NUMBER_SLOTS",
@@ -51,6 +52,7 @@ __all__ = [
     "User",
     "UserStatus",
     "Versioned",
+    "View",
     "WorkerBeat",
     "new_id",
     "utc_now",

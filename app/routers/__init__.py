@@ -6,6 +6,7 @@ Addresses are tried in this order: what is asked most comes first.
 from app.routers import (
     account_batches,
     account_searches,
+    account_summaries,
     accounts,
     exports,
     health,
@@ -21,13 +22,14 @@ from app.routers import (
     roles,
     sessions,
     switches,
+    views,
 )
 
 ROUTERS = [
     accounts.table,
     *(r.router for r in (
-        accounts, account_searches, account_batches, exports, members, invitations, switches, properties, partners,
-        price_models,
+        accounts, account_searches, account_batches, account_summaries, exports, views, members, invitations,
+        switches, properties, partners, price_models,
         sessions, me, registrations, password_resets, roles, health, pages,
     )),
 ]  # fmt: skip

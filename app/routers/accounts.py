@@ -20,7 +20,7 @@ from app.problems import (
     raises,
 )
 from app.rest import AskedPage, IdempotentRoute, IfMatch, Page, PageQuery, created, tagged
-from app.routers.listing import list_query, page_through
+from app.routers.listing import Question, ViewId, list_query, page_through
 from app.schemas.account import AccountCreate, AccountOverview, AccountRead, AccountUpdate
 from app.schemas.property import KEY
 from app.schemas.property_history import PropertyHistoryRead
@@ -60,10 +60,11 @@ async def create_account(
 
 
 @table.get("", response_model=Page[AccountRead], openapi_extra=raises(ColumnNotReady))
-async def list_accounts(gate: MayList, page: AskedPage, query: AccountQuery, columns: ColumnNames = None) -> Response:
+async def list_accounts(gate: MayList, page: AskedPage, query: AccountQuery, columns: ColumnNames = None,
+                        view: ViewId = None) -> Response:  # fmt: skip
     """The accounts table, a page at a time. Archived accounts are left out unless a filter names `status`."""
     names = tuple(columns.split(",")) if columns else None
-    return await page_through(gate, page.of(gate.request), query, names, "query:columns")
+    return await page_through(gate, page.of(gate.request), Question(query, names, view))
 
 
 @router.get("/{account_id}", response_model=AccountRead)

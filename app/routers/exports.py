@@ -14,6 +14,7 @@ from app.policy import Access, Permission
 from app.problems import ColumnNotReady, ExportsBusy, TooManyRows, raises
 from app.rest import Route
 from app.routers.accounts import AccountQuery
+from app.routers.listing import ViewId
 from app.services import exports
 from app.services.exports import MAX_IN_SHEET, Asked
 from app.sheets import CsvWriter, Writer, XlsxWriter
@@ -66,9 +67,8 @@ Names = Annotated[
 ]
 
 
-async def asked(query: AccountQuery, columns: Names = None, labels: Labels = None) -> Asked:
-    """What is to be exported; a saved view would fill in here what the query and the columns leave open."""
-    return Asked(query, columns.split(",") if columns is not None else None, labels)
+async def asked(query: AccountQuery, columns: Names = None, labels: Labels = None, view: ViewId = None) -> Asked:
+    return Asked(query, columns.split(",") if columns is not None else None, labels, view)
 
 
 Export = Annotated[Asked, Depends(asked)]
@@ -104,7 +104,7 @@ async def export_accounts_as_csv(
     names `status`; sensitive values are left empty for those who may not see them. A file that could not be finished
     ends in a broken connection.
     """
-    await _note(request, db, access, export, "csv")
+    export = await _note(request, db, access, export, "csv")
     writer = _csv(separator, export)
     return _download(request, access, begin, export, writer, "csv")
 
@@ -120,13 +120,13 @@ async def export_accounts_as_xlsx(
 
     Numbers, dates and moments (in UTC) are such, and all text is text. Otherwise as the CSV file.
     """
-    await _note(request, db, access, export, "xlsx")
+    export = await _note(request, db, access, export, "xlsx")
     return _download(request, access, begin, export, XlsxWriter(sheet="Accounts"), "xlsx", most=MAX_IN_SHEET)
 
 
-async def _note(request: Request, db: Db, access: Access, export: Asked, format: str) -> None:
+async def _note(request: Request, db: Db, access: Access, export: Asked, format: str) -> Asked:
     """Check what is asked for, and record it; a HEAD takes nothing along."""
-    await exports.note(db, access, export, format=format, taken="head" not in request.scope)
+    return await exports.note(db, access, export, format=format, taken="head" not in request.scope)
 
 
 def _csv(separator: Separator, export: Asked) -> CsvWriter:

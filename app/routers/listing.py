@@ -1,43 +1,53 @@
 """How a list's query parameters become a `lists.Query`, and its rows a page."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import Depends, Query, Response
 
 from app.access import Gate
+from app.express import CHOOSING
 from app.rest import Page, Paging
-from app.services import lists, pages
+from app.services import lists, pages, views
 
 PARAMETER = r"^[^\x00-\x1f\x7f]*$"
+FilterTexts = list[Annotated[str, Query(max_length=500, pattern=PARAMETER)]] | None
+ViewId = Annotated[
+    UUID | None,
+    Query(description="Id of a saved view: its conditions hold besides the filters given here; its columns, sort and "
+          "`q` do unless others are given."),
+]  # fmt: skip
 
 
-def list_query(table: lists.Table, more: str = "") -> Any:
+def list_query(table: lists.Table, more: str = "", *, sorts: bool = True) -> Any:
     """Dependency for the list's `filter`, `sort` and `q`, documented with the columns of its table (and `more`)."""
     filters = "; ".join(f"`{name}`: {', '.join(c.operators)}" for name, c in table.columns.items())
-    sorts = ", ".join(f"`{name}`" for name, c in table.columns.items() if c.sortable)
+    sortable = ", ".join(f"`{name}`" for name, c in table.columns.items() if c.sortable)
+    by_filter = Query(
+        max_length=lists.MAX_FILTERS, description=f"`field:operator:value`, repeatable, and-ed. {filters}{more}.",
+        examples=[[f"{next(iter(table.columns))}:contains:nord"]],
+    )  # fmt: skip
+    by_sort = Query(
+        max_length=200, pattern=r"^[a-z0-9_.,-]+$", examples=[table.sort],
+        description=f"Up to three of {sortable}{more}, separated by commas; with a minus, descending. Empty values "
+        f"come last either way. Unless given: `{table.sort}`.",
+    )  # fmt: skip
+    by_words = Query(
+        max_length=100, pattern=PARAMETER, description="Search; case and accents do not count.", examples=["nordwerk"]
+    )
 
-    async def query(
-        filter: Annotated[
-            list[Annotated[str, Query(max_length=500, pattern=PARAMETER)]] | None,
-            Query(max_length=lists.MAX_FILTERS,
-                  description=f"`field:operator:value`, repeatable, and-ed. {filters}{more}.",
-                  examples=[[f"{next(iter(table.columns))}:contains:nord"]]),
-        ] = None,
-        sort: Annotated[
-            str | None, Query(max_length=200, pattern=r"^[a-z0-9_.,-]+$",
-                              description=f"Up to three of {sorts}{more}, separated by commas; with a minus, "
-                              f"descending. Empty values come last either way. Unless given: `{table.sort}`.",
-                              examples=[table.sort])
-        ] = None,
-        q: Annotated[
-            str | None, Query(max_length=100, pattern=PARAMETER,
-                              description="Search; case and accents do not count.", examples=["nordwerk"])
-        ] = None,
-    ) -> lists.Query:  # fmt: skip
+    async def query(filter: Annotated[FilterTexts, by_filter] = None, sort: Annotated[str | None, by_sort] = None,
+                    q: Annotated[str | None, by_words] = None) -> lists.Query:  # fmt: skip
         return lists.Query(tuple(filter or ()), sort, q)
 
-    return Depends(query)
+    async def unsorted(
+        filter: Annotated[FilterTexts, by_filter] = None, q: Annotated[str | None, by_words] = None
+    ) -> lists.Query:
+        return lists.Query(tuple(filter or ()), q=q)
+
+    return Depends(query if sorts else unsorted)
 
 
 def page_of(
@@ -47,13 +57,30 @@ def page_of(
     return page.model_copy(update={"items": [show(row) for row in page.items]})
 
 
-async def page_through(
-    gate: Gate, page: Paging, query: lists.Query, columns: tuple[str, ...] | None, columns_pointer: str
-) -> Response:
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the accounts table: conditions and order, columns, and perhaps a saved view with more of both.
+
+    `at` is where its parts stand in the request: `query:` or `/`.
+    """
+
+    query: lists.Query
+    columns: tuple[str, ...] | None
+    view: UUID | None
+    at: str = "query:"
+
+
+async def page_through(gate: Gate, page: Paging, asked: Question) -> Response:
     """A page of the accounts table, on the express lane."""
-    after = None if page.after is None else tuple(page.after)
-    asked = pages.Asked(query, columns, page.limit, after, page.count, columns_pointer)
-    guess, values = pages.guess(gate.partner_id, asked)
-    async with gate.enter(guess, plans=asked.plans, **values) as inside:
-        found = await pages.fetched(inside, asked)
+    of = pages.Asked(asked.query, asked.columns, page.limit, page.count, f"{asked.at}columns")
+    if asked.view is None:
+        guess, values = pages.guess(gate.partner_id, of, page.after)
+        async with gate.enter(guess, plans=of.plans, **values) as inside:
+            found = await pages.fetched(inside, of, page.after)
+    else:
+        async with gate.enter(plans=CHOOSING) as inside:
+            applied = await views.applied_at(inside, asked.view, of.query, of.columns, pointer=f"{asked.at}view")
+            page = page.stamped(applied.stamp, f"{asked.at}cursor")
+            of = replace(of, query=applied.query, columns=applied.columns)
+            found = await pages.fetched(inside, of, page.after)
     return page.answer(found.rows, found.total)

@@ -1,11 +1,36 @@
 from typing import Annotated
+from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from app.schemas.base import In
 
+MAX_VALUE = 500
+
+
+def _short(value: str | bool | float | list[str]) -> str | bool | float | list[str]:
+    if any(
+        len(text) > MAX_VALUE
+        for text in ([value] if isinstance(value, str) else value if isinstance(value, list) else [])
+    ):
+        raise PydanticCustomError("string_too_long", "too long", {"max_length": MAX_VALUE})
+    return value
+
+
 Scalar = Annotated[
     str | bool | float | list[str],
+    AfterValidator(_short),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "maxLength": MAX_VALUE},
+                {"type": "boolean"},
+                {"type": "number"},
+                {"type": "array", "maxItems": 200, "items": {"type": "string", "maxLength": MAX_VALUE}},
+            ]
+        }
+    ),
     Field(
         description="What to compare with, as the field's type has it; for `in` a list, for `is_null` true or false; "
         "for money the amount.",
@@ -39,6 +64,15 @@ class SearchCondition(In):
     value: Scalar
 
 
+SavedView = Annotated[
+    UUID | None,
+    Field(
+        description="Id of a saved view: its conditions hold besides those given here; its columns, sort and `q` do "
+        "unless others are given."
+    ),
+]
+
+
 class AccountSearch(In):
     """A query of the accounts table: what `filter`, `sort` and `q` say, typed, and with alternatives."""
 
@@ -65,6 +99,7 @@ class AccountSearch(In):
         list[str] | None,
         Field(max_length=100, description="Which property columns to return; unless given, all.", examples=[["tags"]]),
     ] = None
+    view: SavedView = None
     limit: Annotated[int, Field(ge=1, le=200, strict=True)] = 50
     cursor: Annotated[str | None, Field(max_length=8192, description="`next_cursor` of the page before.")] = None
     count: Annotated[bool, Field(strict=True, description="Also count all rows, as `total`.")] = False

@@ -73,9 +73,13 @@ class Columns:
     def active(self) -> tuple[Definition, ...]:
         return tuple(d for d in self.all if not d.deleted and not d.archived)
 
+    @cached_property
+    def open(self) -> Mapping[str, Definition]:
+        return {d.key: d for d in self.active}
+
     def shown(self, properties: Mapping[str, Any], *, masked: bool, only: Set[str] | None = None) -> dict[str, Any]:
         """The values as the API shows them: every column, null when empty or when it may not be seen."""
-        asked = self.active if only is None else [d for d in self.active if d.key in only]
+        asked = self.active if only is None else [self.open[key] for key in only if key in self.open]
         return {d.key: None if masked and d.sensitive else properties.get(d.key) for d in asked}
 
     def hidden(self, properties: Mapping[str, Any], *, masked: bool) -> list[str]:
@@ -170,15 +174,15 @@ def _lock(partner_id: UUID) -> int:
 
 
 def chosen(columns: Columns, asked: Iterable[str] | None, pointer: str) -> Set[str] | None:
-    """Which properties a list of column names asks for; None asks for all. Fixed columns are always there.
+    """Which properties a list of column names asks for, in its order; None: all. Fixed columns are always there.
 
     Raises:
         Invalid: there is no such column.
     """
     if asked is None:
         return None
-    keys = {name.removeprefix("properties.") for name in asked}
-    if not keys <= {d.key for d in columns.active} | FIXED:
+    keys = dict.fromkeys(name.removeprefix("properties.") for name in asked).keys()
+    if not keys <= columns.open.keys() | FIXED:
         raise Invalid(errors=[Fault(pointer, "unknown_field", UNKNOWN)])
     return keys
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.models import Account, PartnerMember, PropertyType, User
 from app.policy import Access
 from app.problems import Text, TooManyRows
-from app.services import columns, events, lists, partners, tables
+from app.services import columns, events, lists, partners, tables, views
 from app.services.columns import Columns, Definition
 from app.sheets import Cell, Writer
 from app.sheets.write import MAX_SHEET_ROWS
@@ -103,6 +103,7 @@ class Asked:
     columns: Sequence[str] | None = None
     labels: Literal["en", "de"] | None = None
     """The language of the header; unless given, it has the keys."""
+    view: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -176,21 +177,27 @@ def _headings(found: Columns, chosen: Iterable[str], language: Literal["en", "de
 # --- the file ---
 
 
-async def note(db: AsyncSession, access: Access, asked: Asked, *, format: str, taken: bool = True) -> None:
+async def note(db: AsyncSession, access: Access, asked: Asked, *, format: str, taken: bool = True) -> Asked:
     """Record that somebody takes accounts along: how much of them, not what it says. Not `taken`, it is only checked.
 
+    Returns what is asked with the saved view worked into it.
+
     Raises:
-        Invalid, ColumnNotReady: see `planned`.
+        Invalid, ColumnNotReady: see `planned`, `views.applied`.
     """
-    plan = planned(await columns.load(db, access.partner_id), access, asked)
+    known = await columns.load(db, access.partner_id)
+    applied = await views.applied(db, access, known, asked.view, asked.query, asked.columns, pointer="query:view")
+    asked = replace(asked, query=applied.query, columns=applied.columns, view=None)
+    plan = planned(known, access, asked)
     if not taken:
-        return
+        return asked
     sensitive = [d for d in plan.columns.values() if d is not None and d.sensitive and d.key not in plan.masked]
     facts = {
         "format": format, "columns": len(plan.columns), "sensitive_columns": len(sensitive),
-        "filters": len(asked.query.filter), "searched": asked.query.q is not None,
+        "filters": asked.query.size, "searched": asked.query.q is not None,
     }  # fmt: skip
     events.record(db, access, "accounts.exported", await partners.get(db, access.partner_id), after=facts)
+    return asked
 
 
 async def pieces(db: AsyncSession, access: Access, asked: Asked, writer: Writer, *,

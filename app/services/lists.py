@@ -5,7 +5,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -63,7 +65,19 @@ class Query:
     q: str | None = None
     all: Sequence[Condition] = ()
     any: Sequence[Condition] = ()
+    also_any: Sequence[Condition] = ()
+    """Further alternatives, of which one must hold as well: those of a saved view."""
     sort_pointer: str = "query:sort"
+
+    @property
+    def size(self) -> int:
+        """How many conditions it has."""
+        return sum(map(len, (self.filter, self.all, self.any, self.also_any)))
+
+    def fields(self) -> set[str]:
+        """The columns that it names."""
+        sorts = {name.removeprefix("-") for name in (self.sort or "").split(",")}
+        return sorts | {c.field for c in (*map(parsed, self.filter), *self.all, *self.any, *self.also_any)}
 
 
 @dataclass(frozen=True)
@@ -240,17 +254,45 @@ def conditions(table: Table, query: Query) -> list[ColumnElement[bool]]:
         Invalid: unknown field, operator that the field has not, or a value that is none.
     """
     asked = [*(parsed(text) for text in query.filter), *query.all]
-    if len(every := [*asked, *query.any]) > MAX_FILTERS:
+    if len(every := [*asked, *query.any, *query.also_any]) > MAX_FILTERS:
         raise _refused(every[MAX_FILTERS].pointer, "too_many", f"At most {MAX_FILTERS} conditions.",
                        f"Höchstens {MAX_FILTERS} Bedingungen.")  # fmt: skip
     found = [_condition(table, c) for c in asked]
-    if query.any:
-        found.append(or_(*(_condition(table, c) for c in query.any)))
+    found += [or_(*(_condition(table, c) for c in some)) for some in (query.any, query.also_any) if some]
     named = {c.field for c in every}
     found += [condition for name, condition in table.hidden.items() if name not in named]
     if query.q and (q := words.search_key(query.q)):
         found.append(table.search.contains(q, autoescape=True))
     return found
+
+
+def faults(table: Table, query: Query) -> list[Fault]:
+    """All that is wrong with a query, where `fetch` stops at the first: every pointer of it."""
+    attempts: list[Callable[[], object]] = [partial(_condition, table, c) for c in (*query.all, *query.any)]
+    found: list[Fault] = []
+    for attempt in (*attempts, partial(sorts, table, query)):
+        try:
+            attempt()
+        except Invalid as wrong:
+            found += wrong.errors
+    return found
+
+
+def typed(asked: Iterable[Mapping[str, Any]], pointer: str) -> tuple[Condition, ...]:
+    """Conditions as a typed body has them, `pointer` being where it does."""
+    return tuple(Condition(c["field"], c["operator"], _text(c["value"]), f"{pointer}/{n}") for n, c in enumerate(asked))
+
+
+def _text(value: str | bool | float | list[str]) -> str:
+    """A value as a filter's text has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(value)
+    if isinstance(value, str):
+        return value
+    found = f"{Decimal(repr(value)):f}"
+    return found.rstrip("0").rstrip(".") if "." in found else found
 
 
 def parsed(text: str) -> Condition:

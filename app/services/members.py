@@ -13,7 +13,7 @@ from app import words
 from app.models import Account, AccountMember, Invitation, InvitationStatus, PartnerMember, User, UserStatus
 from app.policy import Access, Role
 from app.problems import LastAdmin, NotFound
-from app.services import accounts, events, lists, partners
+from app.services import accounts, events, lists, partners, views
 
 Member = AccountMember | PartnerMember
 
@@ -153,6 +153,8 @@ async def remove(db: AsyncSession, access: Access, member: Any) -> None:
     await recount(db, access)
     events.record(db, access, f"{member.__subject__}.removed", member, before=events.facts(member))
     await _withdraw_invitations(db, access, member.user_id)
+    if access.account_id is None:
+        await views.forget(db, access, member.user_id)
 
 
 async def exists(db: AsyncSession, access: Access, *, email_key: str) -> bool:

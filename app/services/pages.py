@@ -47,19 +47,18 @@ Row = tuple[str, str | None]
 
 @dataclass(frozen=True)
 class Asked:
-    """A page that is asked for: which accounts in which order, which columns of them, how many, from where on."""
+    """A page that is asked for: which accounts in which order, which columns of them, how many."""
 
     query: Query
     columns: tuple[str, ...] | None
     limit: int
-    after: tuple[Any, ...] | None
     count: bool
     columns_pointer: str = "query:columns"
 
     @property
     def plans(self) -> str:
         """Without conditions, the order of an index is the way; with some, it depends on them."""
-        return CHOOSING if self.query.filter or self.query.q or self.query.all or self.query.any else WALKING
+        return CHOOSING if self.query.size or self.query.q else WALKING
 
 
 @dataclass(frozen=True)
@@ -70,27 +69,27 @@ class Found:
     total: int | None
 
 
-def guess(partner_id: UUID, asked: Asked) -> tuple[Guess | None, dict[str, Any]]:
+def guess(partner_id: UUID, asked: Asked, after: Sequence[Any] | None) -> tuple[Guess | None, dict[str, Any]]:
     """What will most likely be asked once the caller is known, with its values: see `Guess`. None if memory has none,
     or what is asked cannot be: that is told to those only who may ask.
     """
     known = columns.kept(partner_id)
     try:
-        found = None if known is None else _asking(known, asked, masked=False)
+        found = None if known is None else _asking(known, asked, after, masked=False)
     except Problem:
         found = None
-    return (found.guess, found.values(asked)) if found else (None, {})
+    return (found.guess, found.values(asked, after)) if found else (None, {})
 
 
-async def fetched(inside: Inside, asked: Asked) -> Found:
+async def fetched(inside: Inside, asked: Asked, after: Sequence[Any] | None) -> Found:
     """The page, of which the first walk may have been guessed.
 
     Raises:
         Invalid, ColumnNotReady: see `lists.plan`, `tables.of`, `columns.chosen`.
     """
     known = await columns.at(inside.line, inside.access.partner_id, inside.version)
-    asking = _asking(known, asked, masked=columns.masks(inside.access))
-    given = asking.values(asked) | {"partner": inside.access.partner_id}
+    asking = _asking(known, asked, after, masked=columns.masks(inside.access))
+    given = asking.values(asked, after) | {"partner": inside.access.partner_id}
     rows: list[Row] = list(inside.guessed or ())
     for walk in asking.walks[0 if inside.guessed is None else 1 :]:
         if len(rows) <= asked.limit:
@@ -112,13 +111,13 @@ class Asking:
     total: Prepared
     orders: Sequence[lists.Order]
 
-    def values(self, asked: Asked) -> dict[str, Any]:
-        after = lists.revived(self.orders, asked.after) if asked.after else ()
-        return {"room": asked.limit} | {f"after_{n}": value for n, value in enumerate(after)}
+    def values(self, asked: Asked, after: Sequence[Any] | None) -> dict[str, Any]:
+        bounds = lists.revived(self.orders, after) if after else ()
+        return {"room": asked.limit} | {f"after_{n}": value for n, value in enumerate(bounds)}
 
 
-def _asking(known: Columns, asked: Asked, *, masked: bool) -> Asking:
-    nulls = None if asked.after is None else tuple(v is None for v in asked.after)
+def _asking(known: Columns, asked: Asked, after: Sequence[Any] | None, *, masked: bool) -> Asking:
+    nulls = None if after is None else tuple(v is None for v in after)
     return _made(known, masked, asked.query, asked.columns, asked.columns_pointer, asked.limit, nulls)
 
 
@@ -134,7 +133,7 @@ def _made(known: Columns, masked: bool, query: Query, only: tuple[str, ...] | No
         for n, (kind, empty) in enumerate(zip(bounds, nulls, strict=True))
     ]  # fmt: skip
     plan = lists.plan(select(Account).where(Account.partner_id == PARTNER), table, query, after)
-    shown_columns = [d for d in known.active if shown is None or d.key in shown]
+    shown_columns = known.active if shown is None else [known.open[key] for key in shown if key in known.open]
     walks = [_page(walk, plan.orders, limit, shown_columns, known, masked=masked) for walk in plan.walks]
     open_to = columns.sees(Permission.ACCOUNT_LIST)
     return Asking(Guess(known.version, walks[0], open_to), [Prepared(select(w)) for w in walks],

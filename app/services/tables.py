@@ -1,7 +1,7 @@
 """The accounts table of one partner: its fixed columns, and those that the partner invented, as a list can be asked."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, Final
 
 from sqlalchemy import func
@@ -9,7 +9,7 @@ from sqlalchemy import func
 from app import words
 from app.models import Account, AccountStatus
 from app.problems import ColumnNotReady
-from app.services import lists
+from app.services import columns, lists
 from app.services.columns import Columns, Definition
 from app.services.lists import Column, Query, Table
 
@@ -36,25 +36,34 @@ def fixed() -> Table:
     return Table(Account, FIXED, sort="name", search=Account.search, hidden=hidden)
 
 
-def of(columns: Columns, query: Query, *, masked: bool) -> Table:
+def of(known: Columns, query: Query, *, masked: bool) -> Table:
     """The table as this caller may ask it: what is masked is neither filtered nor sorted by, or it could be guessed.
 
     Raises:
         ColumnNotReady: the query names a column that is being made filterable at this moment.
     """
-    open_ = [d for d in columns.active if d.filterable and not (masked and d.sensitive)]
-    stale = {PREFIX + d.key for d in open_ if d.stale and d.slot is not None}
-    if stale & _named(query):
+    stale = {PREFIX + d.key for d in known.active if d.filterable and d.stale and d.slot is not None}
+    found = all_of(known, masked=masked)
+    if stale & found.columns.keys() & query.fields():
         raise ColumnNotReady
+    return found
+
+
+def all_of(known: Columns, *, masked: bool) -> Table:
+    """The same, those columns included that are only being made filterable."""
     plain = fixed()
-    return Table(
-        Account, {**FIXED, **{PREFIX + d.key: _column(d) for d in open_}}, plain.sort, plain.search, plain.hidden
-    )
+    open_ = {PREFIX + d.key: _column(d) for d in known.active if d.filterable and not (masked and d.sensitive)}
+    return Table(Account, {**FIXED, **open_}, plain.sort, plain.search, plain.hidden)
 
 
-def _named(query: Query) -> set[str]:
-    sorts = {s.removeprefix("-") for s in (query.sort or "").split(",")}
-    return sorts | {c.field for c in (*map(lists.parsed, query.filter), *query.all, *query.any)}
+def names_of(known: Columns) -> Set[str]:
+    """Every column that can be shown, by its full name."""
+    return {*columns.FIXED, *FIXED, *(PREFIX + d.key for d in known.active)}
+
+
+def full_name(known: Columns, name: str) -> str:
+    """`tags` is `properties.tags`: in lists of columns, either will do."""
+    return PREFIX + name if name in known.open else name
 
 
 def _column(d: Definition) -> Column:
