@@ -2,6 +2,7 @@
 
 from app.routers import (
     account_batches,
+    account_imports,
     account_searches,
     accounts,
     health,
@@ -22,7 +23,7 @@ ROUTERS = [
     r.router
     for r in (
         sessions, me, registrations, password_resets, roles, partners, members, invitations, properties,
-        account_batches, account_searches, accounts,
+        account_batches, account_imports, account_searches, accounts,
         switches, health, pages,
     )
 ]  # fmt: skip
