@@ -130,11 +130,10 @@ def _operations(doc: Document) -> Iterator[tuple[str, str, Document]]:
 
 def _name_form(schemas: Document, operation: Document) -> None:
     """A form that an endpoint reads by itself has a name, as every other body: its title."""
-    for content in operation.get("requestBody", {}).get("content", {}).values():
-        if "title" in content["schema"]:
-            name = content["schema"].pop("title")
-            schemas[name] = content["schema"]
-            content["schema"] = {"$ref": f"#/components/schemas/{name}"}
+    form: Document = operation.get("requestBody", {}).get("content", {}).get("multipart/form-data", {})
+    if "title" in form.get("schema", {}):
+        name = form["schema"].pop("title")
+        schemas[name], form["schema"] = form["schema"], {"$ref": f"#/components/schemas/{name}"}
 
 
 def _finish(path: str, method: str, operation: Document) -> None:

@@ -495,7 +495,7 @@ POLICY = {
     "partner_member:read": "OA",                          "partner_member:manage": "OA",
     "property:read": "OAMV",      "property:manage": "OA",
     "account:create": "OAM",      "account:list": "OAMV", "account:read": "OAMVaev",   "account:update": "OAM",
-    "account:enter": "aev",
+    "account:enter": "aev",       "account:import": "OAM", "account_import:read": "OAMV",
     "account_member:read": "OAMVaev",                     "account_member:manage": "OAMa",
 }  # fmt: skip
 

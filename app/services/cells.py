@@ -43,7 +43,7 @@ def from_cell(definition: Definition, cell: Cell, layout: Layout) -> Any:
     return READERS[definition.type](cell, definition.inputs, layout)
 
 
-def text(cell: Cell) -> str:
+def written(cell: Cell) -> str:
     """A cell as text: what a spreadsheet took for a number or a date as well."""
     match cell:
         case str():
@@ -59,7 +59,7 @@ def text(cell: Cell) -> str:
 
 
 def _text(cell: Cell, _: Inputs, __: Layout) -> str:
-    return text(cell)
+    return written(cell)
 
 
 def _decimal(cell: Cell, layout: Layout) -> Decimal:
@@ -147,11 +147,11 @@ def _option(said: str, inputs: Inputs) -> str:
 
 
 def _select(cell: Cell, inputs: Inputs, _: Layout) -> str:
-    return _option(text(cell).strip(), inputs)
+    return _option(written(cell).strip(), inputs)
 
 
 def _multi_select(cell: Cell, inputs: Inputs, _: Layout) -> list[str]:
-    return [_option(part, inputs) for part in _parts(text(cell))]
+    return [_option(part, inputs) for part in _parts(written(cell))]
 
 
 def _parts(said: str) -> Iterator[str]:
@@ -159,7 +159,7 @@ def _parts(said: str) -> Iterator[str]:
 
 
 def _user(cell: Cell, _: Inputs, __: Layout) -> str:
-    said = text(cell).strip()
+    said = written(cell).strip()
     try:
         return Mailbox(words.email_key(said)) if "@" in said else str(UUID(said))
     except ValueError:

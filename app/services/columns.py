@@ -48,7 +48,7 @@ class Definition:
     slot: str | None
     stale: bool
 
-    @property
+    @cached_property
     def kind(self) -> values.Kind:
         return values.KINDS[self.type]
 

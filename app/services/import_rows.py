@@ -49,6 +49,8 @@ class Draft:
     given: dict[str, Any] = field(default_factory=dict[str, Any])
     doubtful: dict[str, tuple[Any, Refused]] = field(default_factory=dict[str, "tuple[Any, Refused]"])
     """Values that only an account which has them already may keep."""
+    flawed: bool = False
+    """Its cells could not be read."""
     faults: list[RowFault] = field(default_factory=list[RowFault])
     misfits: list[RowFault] = field(default_factory=list[RowFault])
     """What is wrong with it for that account: found out anew with each look at the table."""
@@ -105,6 +107,7 @@ def understood(plan: Plan, records: Iterable[Record]) -> list[Draft]:
 def _understood(plan: Plan, record: Record) -> Draft:
     draft = Draft(record.row)
     if record.flaws:
+        draft.flawed = True
         draft.faults = [RowFault(record.row, f.column, f.code, Text(f.en, f.de)) for f in record.flaws]
         return draft
     for index, (heading, cell) in enumerate(zip(plan.headings, record.cells, strict=True)):
@@ -115,7 +118,7 @@ def _understood(plan: Plan, record: Record) -> Draft:
 
 def _take(plan: Plan, draft: Draft, header: str, name: str, d: Definition | None, cell: Cell, index: int) -> None:
     if d is None:
-        _take_fixed(plan, draft, header, name, cells.text(cell).strip())
+        _take_fixed(plan, draft, header, name, cells.written(cell).strip())
         return
     short = is_short(cell)
     found = plan.known.get((index, cell)) if short else None  # pyright: ignore[reportArgumentType] - a short text
@@ -193,12 +196,14 @@ def decided(plan: Plan, roles: Set[Role], drafts: Sequence[Draft], known: Mappin
             new_id: Any) -> list[Change]:  # fmt: skip
     """What each row changes; those that cannot be taken have faults instead. Takes its time: call it in a thread."""
     found: list[Change] = []
+    where = plan.header_of[plan.match]
     for draft in drafts:
         draft.misfits = []
-        if not draft.faults:
-            change = _decided(plan, roles, draft, known.get(draft.key), crew, new_id)
-            if not draft.misfits:
-                found.append(change)
+        if draft.flawed or any(fault.column == where for fault in draft.faults):
+            continue  # nobody knows for which account it is
+        change = _decided(plan, roles, draft, known.get(draft.key), crew, new_id)
+        if not draft.faults and not draft.misfits:
+            found.append(change)
     return found
 
 
@@ -220,7 +225,7 @@ def _decided(plan: Plan, roles: Set[Role], draft: Draft, known: Known | None, cr
                    "properties": change.properties != before}  # fmt: skip
         change.changes = {k for k, v in differs.items() if v}
     if known is None or "properties" in change.changes:
-        wrong = {f.column for f in draft.misfits}
+        wrong = {f.column for f in (*draft.faults, *draft.misfits)}
         lacking = (plan.header_of.get(PREFIX + d.key, d.key) for d in plan.columns.active
                    if d.required and d.key not in change.properties)  # fmt: skip
         draft.misfits += [RowFault(draft.row, column, "missing", MISSING) for column in lacking if column not in wrong]

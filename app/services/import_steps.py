@@ -7,13 +7,26 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, LargeBinary, Text, Uuid, any_, delete, literal, or_, select
+from sqlalchemy import (
+    ARRAY,
+    LargeBinary,
+    Text,
+    Uuid,
+    any_,
+    column,
+    delete,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import (
     Account,
     AccountImport,
-    AccountStatus,
     ImportChunk,
     ImportFault,
     ImportStatus,
@@ -207,26 +220,46 @@ async def work(db: AsyncSession, row: AccountImport, access: Access, plan: Plan,
 
 async def _known(db: AsyncSession, plan: Plan, drafts: Sequence[Draft], *, lock: bool) -> dict[Any, Known]:
     """The accounts that the rows are for, by what matches them."""
-    keys = [draft.key for draft in drafts if draft.key is not None]
+    keys = sorted({draft.key for draft in drafts if draft.key is not None})
     if not keys:
         return {}
-    digests = dict[UUID, bytes]()
     if plan.matching is not None:
-        held_by = select(UniqueValue.account_id, UniqueValue.digest).where(
-            UniqueValue.property_id == plan.matching.id, UniqueValue.digest == _any(keys, LargeBinary()))  # fmt: skip
-        digests = {account_id: digest for account_id, digest in await db.execute(held_by)}
-        condition = Account.id == _any(list(digests), Uuid())
-    elif plan.match == "id":
-        condition = Account.id == _any(keys, Uuid())
-    else:
-        condition = (Account.name_key == _any(keys, Text())) & (Account.status != AccountStatus.ARCHIVED)
-    found = select(Account.id, Account.name, Account.name_key, Account.status, Account.properties).where(condition)
+        holders = await _holders_of(db, plan.matching.id, keys)
+        accounts = await _accounts(db, sorted(holders.values()), by_id=True, lock=lock)
+        by_id = {a.id: a for a in accounts}
+        return {digest: by_id[account_id] for digest, account_id in holders.items() if account_id in by_id}
+    if plan.match == "id":
+        return {a.id: a for a in await _accounts(db, keys, by_id=True, lock=lock)}
+    return {a.name_key: a for a in await _accounts(db, keys, by_id=False, lock=lock)}
+
+
+async def _accounts(db: AsyncSession, keys: Sequence[Any], *, by_id: bool, lock: bool) -> list[Known]:
+    found = select(Account.id, Account.name, Account.name_key, Account.status, Account.properties)
+    wanted = _keys(keys, Uuid() if by_id else Text())
+    found = (
+        found.where(Account.id == wanted.c.key)
+        if by_id
+        else found.where(Account.name_key == wanted.c.key, NOT_ARCHIVED)
+    )
     if lock:
-        found = found.order_by(Account.id).with_for_update(key_share=True)
-    accounts = [Known(*values) for values in await db.execute(found)]
-    if plan.matching is not None:
-        return {digests[a.id]: a for a in accounts}
-    return {(a.id if plan.match == "id" else a.name_key): a for a in accounts}
+        found = found.with_for_update(key_share=True)
+    return [Known(*values) for values in await _each(db, wanted, found)]
+
+
+# Written out, or a plan for any status could not use the index of names that are taken.
+NOT_ARCHIVED: Final = Account.status != literal_column("'archived'")
+
+
+def _keys(values: Sequence[Any], kind: Any) -> Any:
+    return func.unnest(literal(list(values), ARRAY(kind))).table_valued(column("key", kind)).render_derived()
+
+
+async def _each(db: AsyncSession, keys: Any, one: Any) -> Sequence[Any]:
+    """For each key its row, if there is one: a walk down an index for each, whatever the planner believes of the
+    table, which may have been empty when it was last looked at.
+    """
+    inner = one.limit(1).lateral()
+    return (await db.execute(select(*inner.c).select_from(keys).join(inner, true()))).all()
 
 
 def _any(values: Sequence[Any], kind: Any) -> Any:
@@ -260,12 +293,12 @@ def _uuid(text: str) -> UUID | None:
 
 async def _names(db: AsyncSession, changes: Iterable[Change]) -> dict[str, UUID]:
     """Whose the names are that the rows want."""
-    wanted = [c.name_key for c in changes if c.known is None or c.name_key != c.known.name_key]
+    wanted = sorted({c.name_key for c in changes if c.known is None or c.name_key != c.known.name_key})
     if not wanted:
         return {}
-    found = select(Account.name_key, Account.id).where(
-        Account.name_key == _any(wanted, Text()), Account.status != AccountStatus.ARCHIVED)  # fmt: skip
-    return {key: account_id for key, account_id in await db.execute(found)}
+    keys = _keys(wanted, Text())
+    found = select(Account.name_key, Account.id).where(Account.name_key == keys.c.key, NOT_ARCHIVED)
+    return {key: account_id for key, account_id in await _each(db, keys, found)}
 
 
 async def _holders(db: AsyncSession, changes: Iterable[Change]) -> dict[tuple[UUID, bytes], UUID]:
@@ -276,10 +309,17 @@ async def _holders(db: AsyncSession, changes: Iterable[Change]) -> dict[tuple[UU
             wanted.setdefault(d.id, []).append(digest)
     found: dict[tuple[UUID, bytes], UUID] = {}
     for property_id, digests in wanted.items():
-        rows = await db.execute(select(UniqueValue.digest, UniqueValue.account_id).where(
-            UniqueValue.property_id == property_id, UniqueValue.digest == _any(digests, LargeBinary())))  # fmt: skip
-        found |= {(property_id, digest): account_id for digest, account_id in rows}
+        held = await _holders_of(db, property_id, digests)
+        found |= {(property_id, digest): account_id for digest, account_id in held.items()}
     return found
+
+
+async def _holders_of(db: AsyncSession, property_id: UUID, digests: Sequence[bytes]) -> dict[bytes, UUID]:
+    keys = _keys(digests, LargeBinary())
+    found = select(UniqueValue.digest, UniqueValue.account_id).where(
+        UniqueValue.property_id == property_id, UniqueValue.digest == keys.c.key
+    )
+    return {digest: account_id for digest, account_id in await _each(db, keys, found)}
 
 
 async def _note(db: AsyncSession, row: AccountImport, drafts: Sequence[Draft], good: Sequence[Change],
@@ -299,7 +339,9 @@ async def _note(db: AsyncSession, row: AccountImport, drafts: Sequence[Draft], g
             row.errors_kept -= gone.rowcount  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
     else:
         row.planned = counts
-    kept = _numbered(row, sorted(faults, key=lambda f: f.row)[: MAX_KEPT - row.errors_kept])
+    order = {heading["header"]: n for n, heading in enumerate(row.columns)}
+    inorder = sorted(faults, key=lambda fault: (fault.row, order.get(fault.column, len(order))))
+    kept = _numbered(row, inorder[: MAX_KEPT - row.errors_kept])
     row.errors_kept += await bulks.insert(db, ImportFault, kept)
     row.row, row.rows_done = drafts[-1].row, row.rows_done + len(drafts)
     await db.flush()

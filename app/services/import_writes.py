@@ -35,20 +35,28 @@ async def write(db: AsyncSession, access: Access, plan: Plan, changes: Sequence[
     if not new and not old:
         return
     made = await asyncio.to_thread(_Rows, access, plan, new, old)
+    told = asyncio.create_task(asyncio.to_thread(made.events, new, old))  # while the database writes the accounts
+    try:
+        await _write(db, access, made, old)
+    finally:
+        rows = await told
+    await bulks.insert(db, Event, rows)
+
+
+async def _write(db: AsyncSession, access: Access, made: "_Rows", old: Sequence[Change]) -> None:
     try:
         await bulks.update_accounts(db, access.partner_id, made.changed)
     except IntegrityError as error:
         if NAME not in str(error.orig):
             raise
         raise Raced from None
-    if await bulks.insert(db, Account, made.accounts) < len(new):
+    if await bulks.insert(db, Account, made.accounts) < len(made.accounts):
         raise Raced
     await bulks.insert(db, AccountMember, made.members)
     freed = [(c.account_id, property_id) for c in old for property_id in c.frees]
     await bulks.free_values(db, access.partner_id, [a for a, _ in freed], [p for _, p in freed])
     if await bulks.insert(db, UniqueValue, made.uniques) < len(made.uniques):
         raise Raced
-    await bulks.insert(db, Event, made.events)
 
 
 class _Rows:
@@ -64,8 +72,11 @@ class _Rows:
              for c in (*new, *old) for d, digest in c.takes),
             key=lambda row: (row["property_id"], row["digest"]),
         )  # fmt: skip
+
+    def events(self, new: Sequence[Change], old: Sequence[Change]) -> list[dict[str, Any]]:
+        """What the change log says of them."""
         facts = [fact for c, member in zip(new, self.members, strict=True) for fact in _opened(c, member)]
-        self.events = events.rows(access, facts + [_updated(c) for c in old])
+        return events.rows(self.access, facts + [_updated(c) for c in old])
 
     def _state(self, change: Change) -> dict[str, Any]:
         name_search = words.search_key(change.name)
