@@ -229,6 +229,7 @@ class Requests:
         for name in operation.parameters:
             actor.stage.spares.pop((name, "account_id" in operation.parameters), None)
         if operation.id in IMPORTING:  # at most five wait at a time
+            actor.stage.spares.pop(("import_id", False), None)
             waiting = await self.operator.get(f"{actor.stage.path}/account-imports?filter=status:in:{UNFINISHED}")
             for found in waiting.json()["items"]:
                 await self.operator.post(f"{actor.stage.path}/account-imports/{found['id']}/cancel")

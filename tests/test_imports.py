@@ -374,7 +374,7 @@ async def test_what_is_written_with_values_of_every_type_reads_back_unchanged(de
              datetime(2027, 1, 31, 9, 30, 0, 125000, UTC), "b", "x, y", given["web"], given["mail"], given["phone"],
              "anna@example.com"]  # fmt: skip
     head = ["id", "name", "status", "created_at", *(d["key"] for d in EVERY)]
-    row = [made.json()["id"], body["name"], "active", datetime(2026, 1, 1, tzinfo=UTC), *cells]
+    row: list[Any] = [made.json()["id"], body["name"], "active", datetime(2026, 1, 1, tzinfo=UTC), *cells]
     found = await desk.checked(b"".join([writer.head(head), writer.rows([row]), writer.end()]), "export")
     assert await desk.errors(found["id"]) == []
     assert found["planned"] == {"created": 0, "updated": 0, "unchanged": 1, "errors": 0}
