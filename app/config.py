@@ -58,8 +58,12 @@ class Settings(BaseSettings):
 
     body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body.")
     body_seconds: float = Field(default=20, gt=0, description="Longest time that a request body may take to arrive.")
+    import_bytes: int = Field(default=52_428_800, ge=1024, description="Largest file of accounts to import.")
+    import_seconds: float = Field(default=300, gt=0, description="Longest time that such a file may take to arrive.")
     lease_seconds: float = Field(
-        default=60, ge=1, description="How long a mail stays a worker's own; if the worker died, another sends it then."
+        default=60,
+        ge=1,
+        description="How long a mail or import stays a worker's own; if it died, another goes on then.",
     )
     pool_size: int = Field(default=10, ge=1, description="Database connections per process.")
     pool_timeout_seconds: float = Field(default=5, gt=0, description="Longest wait for one; then the answer is 503.")

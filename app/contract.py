@@ -29,6 +29,7 @@ TAGS: Final = {
     "registrations": "Accepting invitations.",
     "partners": "Resellers with child accounts.",
     "accounts": "Child accounts: the customers of a partner.",
+    "imports": "Accounts from CSV and XLSX files: a dry run first, then a job.",
     "properties": "The columns of the accounts table that a partner invents.",
     "catalogue": "What the service offers: price models.",
     "views": "Saved views of the accounts table.",
@@ -108,6 +109,7 @@ def finalise(document: Document) -> Document:
     components["headers"] = deepcopy(HEADERS)
     components["responses"] = {_name(k): _response(k) for k in KINDS.values()}
     for path, method, operation in _operations(doc):
+        _name_form(schemas, operation)
         _finish(path, method, operation)
     _walk(doc["paths"], _tidy)
     _walk(schemas, _tidy)
@@ -128,6 +130,14 @@ def _operations(doc: Document) -> Iterator[tuple[str, str, Document]]:
 
 
 # --- one operation ---
+
+
+def _name_form(schemas: Document, operation: Document) -> None:
+    """A form that an endpoint reads by itself has a name, as every other body: its title."""
+    form: Document = operation.get("requestBody", {}).get("content", {}).get("multipart/form-data", {})
+    if "title" in form.get("schema", {}):
+        name = form["schema"].pop("title")
+        schemas[name], form["schema"] = form["schema"], {"$ref": f"#/components/schemas/{name}"}
 
 
 def _finish(path: str, method: str, operation: Document) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -86,8 +87,8 @@ class Cors(CORSMiddleware):
 class Edge:
     """The outermost layer, as plain ASGI. Whatever goes wrong inside, the client gets a problem document."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app, self.settings = app, settings
+    def __init__(self, app: ASGIApp, settings: Settings, uploads: Callable[[str, str], bool]) -> None:
+        self.app, self.settings, self.uploads = app, settings, uploads
         self.headers = SECURITY_HEADERS + (
             [(b"strict-transport-security", b"max-age=31536000")] if settings.url.startswith("https:") else []
         )
@@ -107,7 +108,9 @@ class Exchange:
         self.started = time.perf_counter()
         self.status = 0
         self.received = 0
-        self.deadline = self.started + edge.settings.body_seconds
+        settings, upload = edge.settings, edge.uploads(scope["method"], scope["path"])
+        self.most = settings.import_bytes if upload else settings.body_bytes
+        self.deadline = self.started + (settings.import_seconds if upload else settings.body_seconds)
         self.body_done = False
         self.headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
         self.head = scope["method"] == "HEAD"
@@ -153,7 +156,7 @@ class Exchange:
         if self.headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise UnsupportedMediaType
         length = self.headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length[:20]) > self.edge.settings.body_bytes:
+        if not length.isdigit() or int(length[:20]) > self.most:
             raise ContentTooLarge
 
     async def receive(self) -> Message:
@@ -165,7 +168,7 @@ class Exchange:
         except TimeoutError:
             raise RequestTimeout from None
         self.received += len(message.get("body", b""))
-        if self.received > self.edge.settings.body_bytes:
+        if self.received > self.most:
             raise ContentTooLarge
         self.body_done = not message.get("more_body", False)
         return message

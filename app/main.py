@@ -27,6 +27,7 @@ from app.edge import Cors, Edge
 from app.localpg import LocalPg
 from app.post import Mailbox, Smtp, Transport
 from app.routers import ROUTERS
+from app.uploads import UploadRoute
 from app.worker import Worker, measure_for_ever
 
 VERSION = "0.1.0"
@@ -56,7 +57,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(CompressMiddleware, minimum_size=1024, brotli=False)
     if settings.cors_origins:
         app.add_middleware(Cors.around, settings=settings)
-    app.add_middleware(Edge, settings=settings)
+    app.add_middleware(
+        Edge, settings=settings, uploads=_uploads([r for router in ROUTERS for r in _routes(router.routes)])
+    )
     return app
 
 
@@ -87,6 +90,17 @@ def _allowed(routes: Sequence[APIRoute]) -> Callable[[str], list[str]]:
         return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
     return allowed
+
+
+def _uploads(routes: Sequence[APIRoute]) -> Callable[[str, str], bool]:
+    """Whether a request may bring a file: for those the edge has a limit of their own."""
+    known = [compile_path(r.path)[0] for r in routes if isinstance(r, UploadRoute) and "POST" in (r.methods or ())
+             and r.streams and "requestBody" in (r.openapi_extra or {})]  # fmt: skip
+
+    def uploads(method: str, path: str) -> bool:
+        return method == "POST" and any(regex.match(path) for regex in known)
+
+    return uploads
 
 
 # --- what a running process holds ---

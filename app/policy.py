@@ -38,6 +38,8 @@ class Permission(StrEnum):
     ACCOUNT_UPDATE = "account:update"
     ACCOUNT_ENTER = "account:enter"
     PRICE_MODEL_SET = "account_price_model:set"
+    ACCOUNT_IMPORT = "account:import"
+    ACCOUNT_IMPORT_READ = "account_import:read"
     ACCOUNT_MEMBER_READ = "account_member:read"
     ACCOUNT_MEMBER_MANAGE = "account_member:manage"
 
@@ -66,6 +68,8 @@ GRANTS: dict[Permission, frozenset[Role]] = {
     P.ACCOUNT_UPDATE:        frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER}),
     P.ACCOUNT_ENTER:         ACCOUNT_ROLES,
     P.PRICE_MODEL_SET:       frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
+    P.ACCOUNT_IMPORT:        frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER}),
+    P.ACCOUNT_IMPORT_READ:   frozenset({R.OPERATOR, *PARTNER_ROLES}),
     P.ACCOUNT_MEMBER_READ:   frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
     P.ACCOUNT_MEMBER_MANAGE: frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER, R.ACCOUNT_ADMIN}),
 }  # fmt: skip

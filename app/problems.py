@@ -146,8 +146,9 @@ class ContentTooLarge(Problem):
 class UnsupportedMediaType(Problem):
     status, code = 415, "unsupported_media_type"
     title = Text("The body's format is not taken here", "Dieses Format wird hier nicht angenommen")
-    detail = Text("Send JSON in UTF-8, as Content-Type: application/json, without Content-Encoding.",
-                  "Senden Sie JSON in UTF-8 mit Content-Type: application/json, ohne Content-Encoding.")  # fmt: skip
+    detail = Text("Send JSON in UTF-8 as application/json, a file as multipart/form-data, without Content-Encoding.",
+                  "Senden Sie UTF-8-JSON als application/json, Dateien als multipart/form-data, ohne "
+                  "Content-Encoding.")  # fmt: skip
 
 
 class Invalid(Problem):
@@ -448,6 +449,34 @@ class TooManyOwnViews(Problem):
     title = Text("You have too many views", "Sie haben zu viele Ansichten")
     detail = Text("Everybody has at most 50 of a partner's views, shared ones included: delete one of yours.",
                   "Je Person und Partner höchstens 50 Ansichten, geteilte mitgezählt: löschen Sie eine.")  # fmt: skip
+
+
+class ImportNotChecked(Problem):
+    status, code = 409, "import_not_checked"
+    title = Text("The import does not wait for a confirmation", "Der Import wartet nicht auf eine Bestätigung")
+    detail = Text("Only one whose status is checked can be confirmed, and only once.",
+                  "Nur einer mit dem Status checked kann bestätigt werden, und nur einmal.")  # fmt: skip
+
+
+class ImportHasErrors(Problem):
+    status, code = 409, "import_has_errors"
+    title = Text("The file has rows with errors", "Die Datei hat fehlerhafte Zeilen")
+    detail = Text("Mend the file and upload it again, or confirm with skip_errors=true to leave those rows out.",
+                  "Bessern Sie die Datei nach, oder bestätigen Sie ohne diese Zeilen: skip_errors=true.")  # fmt: skip
+
+
+class ImportFinished(Problem):
+    status, code = 409, "import_finished"
+    title = Text("The import has ended", "Der Import ist beendet")
+    detail = Text("It is done, failed or cancelled: nothing is left to be stopped.",
+                  "Er ist fertig, gescheitert oder abgebrochen: es gibt nichts mehr anzuhalten.")  # fmt: skip
+
+
+class TooManyImports(Problem):
+    status, code = 409, "too_many_imports"
+    title = Text("There are too many unfinished imports", "Es gibt zu viele offene Importe")
+    detail = Text("At most 5 at a time: confirm or cancel one first.",
+                  "Höchstens 5 zugleich: bestätigen Sie einen oder brechen Sie ihn ab.")  # fmt: skip
 
 
 class NameTaken(Problem):

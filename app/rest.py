@@ -53,6 +53,8 @@ class Route(APIRoute):
     """A route with the conventions: strict JSON in, 304 when nothing changed, deadlocks run again."""
 
     idempotent = False
+    streams = False
+    """Whether the endpoint reads the body itself, and tells two requests apart by itself."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs | {"generate_unique_id_function": operation_id})
@@ -79,7 +81,7 @@ class Route(APIRoute):
                 raise Invalid(errors=[unknown_parameter(k) for k in request.query_params if k not in known][:10])
             request = StrictRequest(request.scope, request.receive)
             await request.check(expects_body=expects_body)
-            if self.idempotent and request.method == "POST" and (key := idempotency_key(request)):
+            if self.idempotent and not self.streams and request.method == "POST" and (key := idempotency_key(request)):
                 request.scope["idempotency"] = (key, fingerprint(request, await request.body()))
             return await with_retries(request, once)
 

@@ -1,11 +1,12 @@
 """How names and addresses are written and compared: one normal form for each."""
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any
 
-from email_validator import EmailNotValidError, ValidatedEmail, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, ValidatedEmail, validate_email
 
 
 def clean(text: str) -> str:
@@ -35,16 +36,21 @@ def holds_address(name: str) -> bool:
 
 def is_printable(text: str) -> bool:
     """Whether a name can be shown: no control, format, private or unassigned character, no line break."""
+    if text.isascii():
+        return text.isprintable()
     return not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for c in text)
 
 
 def name_key(name: str) -> str:
     """Two names with the same key are the same name: case, width and spacing do not count, accents do."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    plain = name if name.isascii() else unicodedata.normalize("NFKC", name)
+    return " ".join(plain.casefold().split())
 
 
 def search_key(text: str) -> str:
     """The form in which text is searched and sorted: besides, accents do not count."""
+    if text.isascii():
+        return " ".join(text.lower().split())
     apart = unicodedata.normalize("NFKD", text.casefold())
     return " ".join("".join(c for c in apart if not unicodedata.combining(c)).split())
 
@@ -58,7 +64,22 @@ def email(address: str) -> str:
     Raises:
         ValueError: it is not an address.
     """
-    return _validated(address).normalized
+    plain = address.strip()
+    return plain if _is_plain(plain) else _validated(plain).normalized
+
+
+# What most addresses look like, and what the validator leaves as it is: whoever reads thousands notices its time.
+_PLAIN = re.compile(
+    r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@"
+    r"(?!.*--)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+(?!(?:"
+    + "|".join(SPECIAL_USE_DOMAIN_NAMES)
+    + r")$)[a-z]{2,63}"
+)
+MAX_PLAIN = 100
+
+
+def _is_plain(address: str) -> bool:
+    return len(address) <= MAX_PLAIN and _PLAIN.fullmatch(address) is not None and address.index("@") <= 64
 
 
 def email_key(address: str) -> str:
@@ -67,7 +88,10 @@ def email_key(address: str) -> str:
     Raises:
         ValueError: it is not an address.
     """
-    found = _validated(address)
+    plain = address.strip()
+    if _is_plain(plain):
+        return plain.lower()
+    found = _validated(plain)
     return f"{found.local_part}@{found.ascii_domain}".lower()
 
 

@@ -1,4 +1,4 @@
-"""Sends what the outbox holds, numbers events, and cleans up: any number of workers may do it at once."""
+"""Sends the outbox, numbers events, imports accounts, and cleans up: any number of workers may do it at once."""
 
 import asyncio
 import random
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import post
 from app.config import Settings
 from app.db import Sessions, is_outage, is_transient, unit_of_work
+from app.importing import Importer
 from app.metrics import DELIVERIES, OUTBOX_AGE, OUTBOX_DEPTH
 from app.models import PLATFORM, Delivery, WorkerBeat, new_id, utc_now
 from app.security import Keys
@@ -63,6 +64,7 @@ class Worker:
         self.begin, self.keys, self.settings, self.transport = begin, keys, settings, transport
         self.id = new_id()
         self.lease = timedelta(seconds=settings.lease_seconds)
+        self.importer = Importer(begin, self.id, self.lease)
 
     async def run(self) -> None:
         """Work for ever."""
@@ -70,6 +72,7 @@ class Worker:
             tasks.create_task(self._repeat(self.deliver_all, 0.5))
             tasks.create_task(self._repeat(self.number_all, 0.2))
             tasks.create_task(self._repeat(self.refresh_all, 1))
+            tasks.create_task(self._import_for_ever())
             tasks.create_task(self._repeat(self.beat, BEAT_SECONDS))
             tasks.create_task(self._repeat(self.clean_up, 3600))
             tasks.create_task(self._repeat(self.recount_all, 86_400))
@@ -234,6 +237,18 @@ class Worker:
             await confine(db, partner_id)
             return await refreshes.step(db, partner_id)
 
+    async def import_all(self) -> None:
+        """Work at the imports that wait, a batch of each partner in turn."""
+        while partners := await self._partners(func.partners_with_waiting_imports(utc_now(), self.id)):
+            if not any([await self.importer.step(partner_id) for partner_id in partners]):
+                break
+
+    async def _import_for_ever(self) -> None:
+        try:
+            await self._repeat(self.import_all, 0.5)
+        finally:
+            await self.importer.close()
+
     async def beat(self) -> None:
         """Say that this worker lives, readiness asks for it; and measure the outbox."""
         now: datetime = utc_now()
@@ -249,6 +264,7 @@ class Worker:
         async with unit_of_work(self.begin) as db:
             await confine(db, PLATFORM)
             await db.execute(select(func.purge_tenant_rows()))
+            await db.execute(select(func.purge_imports()))
             await sessions.purge(db, now)
             await passwords.purge(db, now)
             await throttles.purge(db, now)

@@ -36,6 +36,8 @@ class Operation:
     parameters: tuple[str, ...]
     body: str | None
     optional_token: bool
+    form: bool = False
+    """Whether the body is a form with a file, not JSON."""
 
     @property
     def writes(self) -> bool:
@@ -54,13 +56,15 @@ def operations(world: World) -> list[Operation]:
 
 
 def _operation(path: str, method: str, found: dict[str, Any]) -> Operation:
-    schema = found.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    content = found.get("requestBody", {}).get("content", {})
+    form = "multipart/form-data" in content
+    schema = content.get("multipart/form-data" if form else "application/json", {}).get("schema", {})
     body = schema.get("$ref") or (
         next(iter(schema["discriminator"]["mapping"].values())) if "oneOf" in schema else None
     )
     inside = tuple(p["name"] for p in found.get("parameters", []) if p.get("in") == "path")
     return Operation(found["operationId"], method.upper(), path, found["x-permission"], inside,
-                     body and body.rpartition("/")[2], {} in found["security"])  # fmt: skip
+                     body and body.rpartition("/")[2], {} in found["security"], form)  # fmt: skip
 
 
 ANY_OPERATION = Operation("", "", "", "", (), None, False)
@@ -202,6 +206,9 @@ class Request:
         """Send it, perhaps with other ids in the path."""
         path = self.operation.path.format(**self.ids | ids)
         match = {"If-Match": "*"} if self.operation.method in ("PATCH", "DELETE") else {}
+        if self.operation.form:
+            fields = {k: v for k, v in self.body.items() if k != "file"}
+            return await client.post(path, data=fields, files={"file": ("accounts.csv", self.body["file"])})
         return await client.request(self.operation.method, path, json=self.body, headers=match)
 
 
@@ -226,6 +233,11 @@ class Requests:
         """After a success that wrote: put back what others rely on."""
         for name in operation.parameters:
             actor.stage.spares.pop((name, "account_id" in operation.parameters), None)
+        if operation.id in IMPORTING:  # at most five wait at a time
+            actor.stage.spares.pop(("import_id", False), None)
+            waiting = await self.operator.get(f"{actor.stage.path}/account-imports?filter=status:in:{UNFINISHED}")
+            for found in waiting.json()["items"]:
+                await self.operator.post(f"{actor.stage.path}/account-imports/{found['id']}/cancel")
         if operation.id == "archiveAccount":
             assert (await self.operator.post(f"{actor.stage.account_path}/restore")).status_code == 200
         if operation.permission == "self" or operation.id == "confirmPasswordReset":
@@ -306,6 +318,16 @@ class Requests:
         if (found := stage.spares.get(("invitation_id", of_account))) is None:
             email = f"{self.unique(stage.tag)}@example.com"
             found = stage.spares["invitation_id", of_account] = await self.invite(stage, email, of_account=of_account)
+        return found
+
+    async def import_id(self, _operation: Operation, actor: Actor) -> str:
+        stage = actor.stage
+        if (found := stage.spares.get(("import_id", False))) is None:
+            file = {"file": (f"{stage.tag}.csv", f"name\n{self.unique(stage.tag)}".encode())}
+            answer = await self.operator.post(f"{stage.path}/account-imports", files=file)
+            assert answer.status_code == 201, answer.text
+            found = stage.spares["import_id", False] = answer.json()["id"]
+            await self.world.worker().import_all()
         return found
 
     async def invite(self, stage: Stage, email: str, *, of_account: bool) -> str:
@@ -389,6 +411,8 @@ def _unique(field: str, template: str, **rest: Any) -> Callable[[Requests, Actor
     return make
 
 
+IMPORTING = ("createAccountImport", "confirmAccountImport", "cancelAccountImport")
+UNFINISHED = "checking,checked,running"
 LOG_IN = {"email": "bystander@example.com", "password": PASSWORD}
 
 PARAMETERS: dict[str, Callable[[Requests, Operation, Actor], Awaitable[str]]] = {
@@ -399,6 +423,7 @@ PARAMETERS: dict[str, Callable[[Requests, Operation, Actor], Awaitable[str]]] = 
     "user_id": Requests.user_id,
     "invitation_id": Requests.invitation_id,
     "session_id": Requests.session_id,
+    "import_id": Requests.import_id,
 }
 
 BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
@@ -428,6 +453,7 @@ BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
     "AccountSearch": _fixed({"q": "account"}),
     "AccountSummaryQuery": _fixed({"q": "account"}),
     "AccountBatch": Requests.batch,
+    "AccountImportCreate": _unique("file", "name\nAccount {}\n"),
     "AccountCreate": _unique("name", "Account {}"),
     "AccountUpdate": _unique("name", "Account {}"),
 }

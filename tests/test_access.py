@@ -541,6 +541,7 @@ POLICY = {
     "view:read": "OAMV",          "view:manage": "OAM",
     "account:create": "OAM",      "account:list": "OAMV", "account:read": "OAMVaev",   "account:update": "OAM",
     "account:enter": "aev",       "account_price_model:set": "OA",
+    "account:import": "OAM",      "account_import:read": "OAMV",
     "account_member:read": "OAMVaev",                     "account_member:manage": "OAMa",
 }  # fmt: skip
 

@@ -3,6 +3,8 @@
 import unicodedata
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from app import words
 from app.policy import Role
@@ -179,3 +181,18 @@ async def test_an_unclear_address_cannot_be_invited(world: World):
         assert [e["pointer"] for e in answer.json()["errors"]] == ["/email"]
     assert (await anna.get(here)).json()["items"] == []
     assert await world.mails() == []
+
+
+PARTS = st.text("ab.Z0_+-@ é", max_size=12) | st.sampled_from(
+    ["test", "local", "arpa", "onion", "com", "xn--bcher-kva.com", "a--b.de", "A.com", "a.b-c.example", "www.x.org", "a" * 63,
+     "a" * 64 + ".de", "x.1", "x.co1", "in-addr.arpa", "localhost", "x.localhost", "b.invalid"])  # fmt: skip
+
+
+@given(local=PARTS, domain=st.lists(PARTS, min_size=1, max_size=3).map(".".join))
+@example(local="a" * 64, domain="example.com")
+@example(local="a" * 65, domain="example.com")
+def test_what_is_taken_without_the_validator_is_what_the_validator_leaves_as_it_is(local: str, domain: str):
+    address = f"{local}@{domain}"
+    if words._is_plain(address):
+        assert words.email(address) == words._validated(address).normalized == address
+        assert words.email_key(address) == address.lower()

@@ -18,6 +18,7 @@ from jose import JWTError
 
 from app.config import Settings
 from app.policy import GRANTS, Role
+from app.sheets.table import FLAWS, REFUSALS
 from tests.conftest import ROOT
 from tests.processes import Shell
 
@@ -133,6 +134,18 @@ def test_decisions_are_complete_and_short():
         for part in ("**Context.**", "**Decision.**", "**Consequences.**"):
             assert part in text, record.name
         assert 15 <= len(text.splitlines()) <= 45, record.name
+
+
+# --- codes ---
+
+
+def test_every_code_of_an_import_is_explained():
+    text = (ROOT / "docs" / "import.md").read_text().partition("## Codes")[2]
+    files = [ROOT / "app" / "importing.py", *(ROOT / "app" / "services").glob("import_*.py")]
+    code = "".join(file.read_text() for file in files)
+    raised = set(re.findall(r'(?:Unusable|Stopped|RowFault)\([^"]{0,60}"([a-z_0-9]+)"', code))
+    raised |= {*REFUSALS, *FLAWS, "partner_suspended", "partner_management_off", "expired"}
+    assert raised - {"name", "status"} - set(re.findall(r"`([a-z_0-9]+)`", text)) == set()  # but columns
 
 
 # --- snippets ---

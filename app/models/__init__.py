@@ -1,6 +1,7 @@
 """Every table, imported here once so that Alembic and the mappers see all of them."""
 
 from app.models.account import Account, AccountMember, AccountStatus
+from app.models.account_import import AccountImport, ImportChunk, ImportFault, ImportStatus
 from app.models.base import PLATFORM, Base, Identified, Tenanted, Versioned, new_id, utc_now
 from app.models.delivery import Delivery
 from app.models.event import Event
@@ -26,12 +27,16 @@ __all__ = [
     "PLATFORM",
     "TEXT_SLOTS",
     "Account",
+    "AccountImport",
     "AccountMember",
     "AccountStatus",
     "Base",
     "Delivery",
     "Event",
     "Identified",
+    "ImportChunk",
+    "ImportFault",
+    "ImportStatus",
     "Invitation",
     "InvitationStatus",
     "MailStatus",

@@ -5,6 +5,7 @@ Addresses are tried in this order: what is asked most comes first.
 
 from app.routers import (
     account_batches,
+    account_imports,
     account_searches,
     account_summaries,
     accounts,
@@ -28,8 +29,8 @@ from app.routers import (
 ROUTERS = [
     accounts.table,
     *(r.router for r in (
-        accounts, account_searches, account_batches, account_summaries, exports, views, members, invitations,
-        switches, properties, partners, price_models,
+        accounts, account_searches, account_batches, account_imports, account_summaries, exports, views,
+        members, invitations, switches, properties, partners, price_models,
         sessions, me, registrations, password_resets, roles, health, pages,
     )),
 ]  # fmt: skip

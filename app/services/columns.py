@@ -50,7 +50,7 @@ class Definition:
     slot: str | None
     stale: bool
 
-    @property
+    @cached_property
     def kind(self) -> values.Kind:
         return values.KINDS[self.type]
 
@@ -212,7 +212,7 @@ async def merge(db: AsyncSession, access: Access, columns: Columns, before: Mapp
     for key, given in patch.items():
         d = columns.by_key.get(key)
         try:
-            value = _checked(d, given, before.get(key))
+            value = checked(d, given, before.get(key))
         except values.Refused as wrong:
             faults.append(Fault(_pointer(key), wrong.code, wrong.said))
             continue
@@ -235,7 +235,12 @@ def with_defaults(columns: Columns, given: Mapping[str, Any]) -> dict[str, Any]:
     return {d.key: d.default for d in columns.active if d.default is not None} | dict(given)
 
 
-def _checked(d: Definition | None, given: Any, old: Any) -> Any:
+def checked(d: Definition | None, given: Any, old: Any) -> Any:
+    """A value in its one form, None for an empty one.
+
+    Raises:
+        Refused: it is none of the property's, or there is no such property.
+    """
     if d is None:
         raise values.Refused("unknown_property", *UNKNOWN)
     if d.archived:

@@ -1,0 +1,112 @@
+"""Many rows in one statement, where a row at a time would take too long: the one place with SQL by hand.
+
+The ORM's wall between partners does not see such statements. So they carry the partner themselves: every row of an
+insert, and the condition of an update; a row of another partner than the session's is refused before it is sent, and
+row-level security would refuse it there.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Boolean, Column, DateTime, Double, Integer, LargeBinary, String, Table, Uuid, inspect
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.models import Account, utc_now
+
+Row = Mapping[str, Any]
+TYPES: Mapping[type[Any], str] = {
+    Uuid: "uuid", String: "text", Integer: "int8", Double: "float8", Boolean: "bool", DateTime: "timestamptz",
+    LargeBinary: "bytea", JSONB: "text",
+}  # fmt: skip
+
+
+async def insert(db: AsyncSession, model: Any, rows: Sequence[Row]) -> int:
+    """Write rows of one shape; how many: a row whose key is taken is passed over."""
+    if not rows:
+        return 0
+    _refuse_foreign(db, {row["partner_id"] for row in rows})
+    names = tuple(name for name in rows[0] if any(row[name] is not None for row in rows))
+    return await _send(db, _insert(_table(model), names), _arrays(_table(model), names, rows))
+
+
+@cache
+def _insert(table: Table, names: tuple[str, ...]) -> str:
+    into, values, rows = _quoted(names), _cast(table, names), _unnest(table, names, 1)
+    return f"INSERT INTO {table.name} ({into}) SELECT {values} FROM {rows} ON CONFLICT DO NOTHING"  # noqa: S608 - names of ours
+
+
+async def update_accounts(db: AsyncSession, partner_id: UUID, rows: Sequence[Row]) -> int:
+    """Bring locked accounts into a new state, each by its `id`; a version further, as any change of them is."""
+    if not rows:
+        return 0
+    _refuse_foreign(db, {partner_id})
+    names, table = tuple(rows[0]), _table(Account)
+    return await _send(db, _update(names), [partner_id, utc_now(), *_arrays(table, names, rows)])
+
+
+@cache
+def _update(names: tuple[str, ...]) -> str:
+    table = _table(Account)
+    sets = ", ".join(f'"{name}" = {_cast(table, (name,))}' for name in names if name != "id")
+    sets += ", version = a.version + 1, updated_at = $2"
+    rows = _unnest(table, names, 3)
+    return f"UPDATE accounts AS a SET {sets} FROM {rows} WHERE a.partner_id = $1 AND a.id = r.id"  # noqa: S608 - ours
+
+
+FREE = """
+    DELETE FROM unique_values AS u USING unnest($2::uuid[], $3::uuid[]) AS r(account_id, property_id)
+     WHERE u.partner_id = $1 AND u.account_id = r.account_id AND u.property_id = r.property_id
+"""
+
+
+async def free_values(db: AsyncSession, partner_id: UUID, accounts: Sequence[UUID], properties: Sequence[UUID]) -> None:
+    """Let go of unique values: of each account, that of the property at the same place."""
+    if accounts:
+        _refuse_foreign(db, {partner_id})
+        await _send(db, FREE, [partner_id, list(accounts), list(properties)])
+
+
+def _refuse_foreign(db: AsyncSession, partners: set[UUID]) -> None:
+    if partners != {db.sync_session.info.get("tenant")}:
+        raise RuntimeError("rows of another tenant in this session")
+
+
+async def _send(db: AsyncSession, statement: str, values: Sequence[Any]) -> int:
+    await db.flush()
+    done = await (await db.connection()).exec_driver_sql(statement, tuple(values))
+    return done.rowcount
+
+
+def _table(model: Any) -> Table:
+    return inspect(model).local_table
+
+
+def _kind(column: Column[Any]) -> type[Any]:
+    return next(kind for kind in type(column.type).__mro__ if kind in TYPES)
+
+
+def _cast(table: Table, names: Sequence[str]) -> str:
+    return ", ".join(f'r."{n}"::jsonb' if _kind(table.c[n]) is JSONB else f'r."{n}"' for n in names)
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _unnest(table: Table, names: Sequence[str], first: int) -> str:
+    """Arrays as rows, a parameter for each column."""
+    arrays = ", ".join(f"${n}::{TYPES[_kind(table.c[name])]}[]" for n, name in enumerate(names, first))
+    return f"unnest({arrays}) AS r({_quoted(names)})"
+
+
+def _arrays(table: Table, names: Sequence[str], rows: Sequence[Row]) -> list[list[Any]]:
+    return [[_json(row[name]) for row in rows] if _kind(table.c[name]) is JSONB else [row[name] for row in rows]
+            for name in names]  # fmt: skip
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()

@@ -1,0 +1,356 @@
+"""The rows of an import: what each says, what it would change, and why it cannot."""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from app import words
+from app.models import AccountStatus, PropertyType
+from app.policy import Role
+from app.problems import Text
+from app.services import cells, columns, uniques, values
+from app.services.columns import MISSING, NO_MEMBER, NOT_YOURS, Definition
+from app.services.import_plans import PREFIX, Plan, is_short
+from app.services.values import Refused
+from app.sheets import Cell, Record
+
+MAX_KNOWN: Final = 20_000
+
+NO_ACCOUNT = Text("There is no such account.", "Dieses Konto gibt es nicht.")
+IS_THERE = Text("There is such an account already.", "Dieses Konto gibt es schon.")
+IS_ARCHIVED = Text("The account is archived; restore it first.", "Das Konto ist archiviert; stellen Sie es wieder her.")
+NAME_TAKEN = Text("Another account has this name.", "Ein anderes Konto hat diesen Namen.")
+NO_STATUS = Text("One of: active, suspended.", "Eines von: active, suspended.")
+LONG_NAME = Text(f"At most {words.MAX_NAME} characters.", f"Höchstens {words.MAX_NAME} Zeichen.")
+ADDRESS = Text("Must not hold a web address.", "Darf keine Webadresse enthalten.")
+UNPRINTABLE = Text("Holds characters that cannot be shown.", "Enthält nicht darstellbare Zeichen.")
+NO_ID = Text("Must be the id of an account.", "Muss die Id eines Kontos sein.")
+
+
+class RowFault(NamedTuple):
+    """Why a row is not taken: where, a stable code, and what to do."""
+
+    row: int
+    column: str | None
+    code: str
+    said: Text
+
+
+@dataclass(slots=True)
+class Draft:
+    """What one row says: still to be compared with the account that it is for."""
+
+    row: int
+    key: Any = None
+    """By which its account is found; None: it is for a new one."""
+    name: str | None = None
+    status: AccountStatus | None = None
+    given: dict[str, Any] = field(default_factory=dict[str, Any])
+    doubtful: dict[str, tuple[Any, Refused]] = field(default_factory=dict[str, "tuple[Any, Refused]"])
+    """Values that only an account which has them already may keep."""
+    flawed: bool = False
+    """Its cells could not be read."""
+    faults: list[RowFault] = field(default_factory=list[RowFault])
+    misfits: list[RowFault] = field(default_factory=list[RowFault])
+    """What is wrong with it for that account: found out anew with each look at the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An account as it is."""
+
+    id: UUID
+    name: str
+    name_key: str
+    status: AccountStatus
+    properties: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Change:
+    """What a row makes of an account; nothing, when `changes` is empty and it is not new."""
+
+    row: int
+    known: Known | None
+    account_id: UUID
+    name: str
+    name_key: str
+    status: AccountStatus
+    properties: dict[str, Any]
+    changes: Set[str] = frozenset()
+    takes: list[tuple[Definition, bytes]] = field(default_factory=list["tuple[Definition, bytes]"])
+    frees: list[UUID] = field(default_factory=list[UUID])
+
+    @property
+    def new(self) -> bool:
+        return self.known is None
+
+
+# --- what a row says ---
+
+
+def key_of(plan: Plan, record: Record) -> Any:
+    """By what a row is matched, for those that were dealt with before; None if it has nothing there."""
+    draft = Draft(record.row)
+    for heading, cell in zip(plan.headings, record.cells, strict=False):
+        if heading.field is not None and heading.field == plan.match:
+            _take(plan, draft, heading.header, heading.field, heading.definition, cell, 0)
+    return draft.key
+
+
+def understood(plan: Plan, records: Iterable[Record]) -> list[Draft]:
+    """What the rows say by themselves. Takes its time: call it in a thread."""
+    return [_understood(plan, record) for record in records]
+
+
+def _understood(plan: Plan, record: Record) -> Draft:
+    draft = Draft(record.row)
+    if record.flaws:
+        draft.flawed = True
+        draft.faults = [RowFault(record.row, f.column, f.code, Text(f.en, f.de)) for f in record.flaws]
+        return draft
+    for index, (heading, cell) in enumerate(zip(plan.headings, record.cells, strict=True)):
+        if heading.field is not None:
+            _take(plan, draft, heading.header, heading.field, heading.definition, cell, index)
+    return draft
+
+
+def _take(plan: Plan, draft: Draft, header: str, name: str, d: Definition | None, cell: Cell, index: int) -> None:
+    if d is None:
+        _take_fixed(plan, draft, header, name, cells.written(cell).strip())
+        return
+    short = is_short(cell)
+    found = plan.known.get((index, cell)) if short else None  # pyright: ignore[reportArgumentType] - a short text
+    if found is None:
+        found = _value(plan, d, cell)
+        if short and len(plan.known) < MAX_KNOWN:
+            plan.known[index, cell] = found  # pyright: ignore[reportArgumentType]
+    value, raw, wrong = found
+    if wrong is None:
+        draft.given[d.key] = value
+        if name == plan.match and value is not None:
+            draft.key = uniques.digest(d, value)
+    elif raw is None:
+        draft.faults.append(RowFault(draft.row, header, wrong.code, wrong.said))
+    else:
+        draft.doubtful[d.key] = (raw, wrong)
+
+
+def _value(plan: Plan, d: Definition, cell: Cell) -> tuple[Any, Any, Refused | None]:
+    """A value; or what was written, and why it is none."""
+    raw = None
+    try:
+        raw = cells.from_cell(d, cell, plan.layout)
+        if values.is_empty(raw):
+            return None, None, None
+        value = d.kind.check(raw, d.inputs)
+    except Refused as wrong:
+        return None, raw, wrong
+    return (None if values.is_empty(value) else value), None, None
+
+
+def _take_fixed(plan: Plan, draft: Draft, header: str, name: str, said: str) -> None:
+    if not said:
+        return
+    if name == "id":
+        try:
+            found: Any = UUID(said)
+        except ValueError:
+            draft.faults.append(RowFault(draft.row, header, "uuid_parsing", NO_ID))
+            return
+    elif name == "name":
+        found = draft.name = words.clean(said)
+        draft.faults += [RowFault(draft.row, header, code, text) for code, text in _wrong_name(found)]
+        found = words.name_key(found)
+    else:
+        if said.casefold() not in (AccountStatus.ACTIVE, AccountStatus.SUSPENDED, AccountStatus.ARCHIVED):
+            draft.faults.append(RowFault(draft.row, header, "unknown_option", NO_STATUS))
+        else:
+            draft.status = AccountStatus(said.casefold())
+        return
+    if name == plan.match:
+        draft.key = found
+
+
+def _wrong_name(name: str) -> list[tuple[str, Text]]:
+    if len(name) > words.MAX_NAME:
+        return [("string_too_long", LONG_NAME)]
+    if words.holds_address(name):
+        return [("address_in_name", ADDRESS)]
+    return [] if words.is_printable(name) else [("unprintable", UNPRINTABLE)]
+
+
+# --- what it changes ---
+
+
+class Crew(NamedTuple):
+    """The members of the partner whom the rows name."""
+
+    ids: Mapping[str, str]
+    """By the key of their address."""
+    roles: Mapping[str, str]
+
+
+def decided(plan: Plan, roles: Set[Role], drafts: Sequence[Draft], known: Mapping[Any, Known], crew: Crew,
+            new_id: Any) -> list[Change]:  # fmt: skip
+    """What each row changes; those that cannot be taken have faults instead. Takes its time: call it in a thread."""
+    found: list[Change] = []
+    where = plan.header_of[plan.match]
+    for draft in drafts:
+        draft.misfits = []
+        if draft.flawed or any(fault.column == where for fault in draft.faults):
+            continue  # nobody knows for which account it is
+        change = _decided(plan, roles, draft, known.get(draft.key), crew, new_id)
+        if not draft.faults and not draft.misfits:
+            found.append(change)
+    return found
+
+
+def _decided(plan: Plan, roles: Set[Role], draft: Draft, known: Known | None, crew: Crew, new_id: Any) -> Change:
+    name = draft.name or (known.name if known else "")
+    change = Change(
+        draft.row, known, known.id if known else new_id(), name, "", draft.status or AccountStatus.ACTIVE, {}
+    )
+    if fault := _misfit(plan, draft, known):
+        draft.misfits.append(fault)
+        return change
+    change.name_key = words.name_key(name) if known is None or name != known.name else known.name_key
+    if known and draft.status is None:
+        change.status = known.status
+    before: Mapping[str, Any] = known.properties if known else {}
+    change.properties = _merged(plan, roles, draft, known, crew)
+    if known:
+        differs = {"name": name != known.name, "status": change.status != known.status,
+                   "properties": change.properties != before}  # fmt: skip
+        change.changes = {k for k, v in differs.items() if v}
+    if known is None or "properties" in change.changes:
+        wrong = {f.column for f in (*draft.faults, *draft.misfits)}
+        lacking = (plan.header_of.get(PREFIX + d.key, d.key) for d in plan.columns.active
+                   if d.required and d.key not in change.properties)  # fmt: skip
+        draft.misfits += [RowFault(draft.row, column, "missing", MISSING) for column in lacking if column not in wrong]
+        _note_uniques(plan, change, before)
+    return change
+
+
+def _misfit(plan: Plan, draft: Draft, known: Known | None) -> RowFault | None:
+    """Why there is nothing to be done for the account that the row names, or does not name."""
+    where = plan.header_of[plan.match]
+    if known is None:
+        if plan.mode == "update" or (plan.match == "id" and draft.key is not None):
+            return RowFault(draft.row, where, "account_not_found", NO_ACCOUNT)
+        if draft.status == AccountStatus.ARCHIVED:
+            return RowFault(draft.row, plan.header_of["status"], "unknown_option", NO_STATUS)
+        return None if draft.name else RowFault(draft.row, plan.header_of.get("name"), "missing", MISSING)
+    if known.status == AccountStatus.ARCHIVED:
+        return RowFault(draft.row, where, "account_archived", IS_ARCHIVED)
+    if plan.mode == "create":
+        return RowFault(draft.row, where, "account_exists", IS_THERE)
+    if draft.status == AccountStatus.ARCHIVED:
+        return RowFault(draft.row, plan.header_of["status"], "unknown_option", NO_STATUS)
+    if "name" in plan.header_of and not draft.name and not plan.keep_empty:
+        return RowFault(draft.row, plan.header_of["name"], "missing", MISSING)
+    return None
+
+
+def _merged(plan: Plan, roles: Set[Role], draft: Draft, known: Known | None, crew: Crew) -> dict[str, Any]:
+    """The values of the account after the row: by the rules of `columns.merge`, which reads one account's patch."""
+    before: Mapping[str, Any] = known.properties if known else {}
+    after = dict(before) if known else {d.key: d.default for d in plan.columns.active if d.default is not None}
+    by_key = plan.columns.by_key
+    for key, value in (*draft.given.items(), *_settled(draft, crew)):
+        d = by_key[key]
+        if value is None and (plan.keep_empty or known is None):
+            continue
+        if value == before.get(key) and type(value) is type(before.get(key)):
+            continue
+        if value != (d.default if known is None else before.get(key)) and not d.editable(roles):
+            draft.misfits.append(RowFault(draft.row, plan.header_of[PREFIX + key], "not_editable", NOT_YOURS))
+        elif d.type == PropertyType.USER and value is not None and crew.roles.get(value) not in d.inputs["roles"]:
+            draft.misfits.append(RowFault(draft.row, plan.header_of[PREFIX + key], "not_a_partner_member", NO_MEMBER))
+        after[key] = value
+    for key in draft.doubtful:
+        _doubt(plan, draft, by_key[key], before, after, crew)
+    return {k: v for k, v in after.items() if v is not None}
+
+
+def _settled(draft: Draft, crew: Crew) -> list[tuple[str, Any]]:
+    """Users who were named by their address."""
+    return [(key, crew.ids[raw]) for key, (raw, _) in draft.doubtful.items()
+            if isinstance(raw, cells.Mailbox) and raw in crew.ids]  # fmt: skip
+
+
+def _doubt(plan: Plan, draft: Draft, d: Definition, before: Mapping[str, Any], after: dict[str, Any],
+           crew: Crew) -> None:  # fmt: skip
+    """What is none of the definition's values may stay where it is, and go nowhere else."""
+    raw, wrong = draft.doubtful[d.key]
+    where, code, said = plan.header_of[PREFIX + d.key], wrong.code, wrong.said
+    if isinstance(raw, cells.Mailbox):
+        if raw in crew.ids:
+            return
+        code, said = "not_a_partner_member", NO_MEMBER
+    elif d.key in before:
+        try:
+            after[d.key] = columns.checked(d, raw, before[d.key])
+        except Refused as still:
+            code, said = still.code, still.said
+        else:
+            return
+    draft.misfits.append(RowFault(draft.row, where, code, said))
+
+
+def _note_uniques(plan: Plan, change: Change, before: Mapping[str, Any]) -> None:
+    for d in plan.columns.by_key.values():
+        if d.unique and before.get(d.key) != change.properties.get(d.key):
+            if d.key in before:
+                change.frees.append(d.id)
+            if d.key in change.properties:
+                change.takes.append((d, uniques.digest(d, change.properties[d.key])))
+
+
+# --- rows of one file in each other's way ---
+
+
+@dataclass
+class Seen:
+    """Of the rows before: by what they were matched, and the names and unique values that they take. Hashes only."""
+
+    keys: dict[int, int] = field(default_factory=dict[int, int])
+    names: dict[int, int] = field(default_factory=dict[int, int])
+    takes: dict[int, int] = field(default_factory=dict[int, int])
+
+
+def note_keys(plan: Plan, drafts: Iterable[Draft], seen: Seen) -> None:
+    """Refuse a second row for the same account."""
+    where = plan.header_of[plan.match]
+    for draft in drafts:
+        if draft.key is not None:
+            first = seen.keys.setdefault(hash(draft.key), draft.row)
+            if first != draft.row:
+                said = Text(f"Row {first} is for the same account.", f"Zeile {first} gilt demselben Konto.")
+                draft.faults.append(RowFault(draft.row, where, "duplicate_row", said))
+
+
+def settled(plan: Plan, changes: Iterable[Change], seen: Seen, names: Mapping[str, UUID],
+            holders: Mapping[tuple[UUID, bytes], UUID]) -> tuple[list[Change], list[RowFault]]:  # fmt: skip
+    """Those whose names and unique values nobody else has, neither in the table nor in a row before; and the others."""
+    good, faults = list[Change](), list[RowFault]()
+    for change in changes:
+        wrong: list[RowFault] = []
+        renamed = change.known is None or change.name_key != change.known.name_key
+        if renamed and (names.get(change.name_key, change.account_id) != change.account_id
+                        or seen.names.get(hash(change.name_key), change.row) != change.row):  # fmt: skip
+            wrong.append(RowFault(change.row, plan.header_of.get("name"), "name_taken", NAME_TAKEN))
+        for d, digest in change.takes:
+            if (holders.get((d.id, digest), change.account_id) != change.account_id
+                    or seen.takes.get(hash((d.id, digest)), change.row) != change.row):  # fmt: skip
+                column = plan.header_of.get(PREFIX + d.key, d.key)
+                wrong.append(RowFault(change.row, column, "value_taken", uniques.TAKEN))
+        if wrong:
+            faults += wrong
+            continue
+        if renamed:
+            seen.names[hash(change.name_key)] = change.row
+        seen.takes.update((hash((d.id, digest)), change.row) for d, digest in change.takes)
+        good.append(change)
+    return good, faults
