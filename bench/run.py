@@ -1,0 +1,37 @@
+"""`make bench`: one table, each figure a ratio measured in this run."""
+
+from typing import Annotated
+
+import typer
+
+from app.localpg import LocalPg
+from bench import contest, databases, load
+from bench.databases import Server
+from bench.rounds import HEAD, Line
+
+PARTS = ("list", "create", "growth", "import", "export")
+
+
+def main(
+    only: Annotated[str, typer.Option(help=f"Which of {', '.join(PARTS)}, separated by commas.")] = ",".join(PARTS),
+    quick: Annotated[bool, typer.Option("--quick", help="100,000 accounts instead of a million, 3 rounds.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail when a target is missed.")] = False,
+) -> None:
+    """Measure Tenantry against a ceiling and a peer, and how it grows."""
+    parts = only.split(",")
+    load.install()
+    lines: list[Line] = []
+    with LocalPg(databases.HOME / "postgres") as local:
+        server = Server(local)
+        rounds = 3 if quick else 7
+        if {"list", "create"} & set(parts):
+            with contest.field(server) as running:
+                if "list" in parts:
+                    lines += contest.lists(running, rounds, 2 if quick else 3)
+    print(HEAD, *lines, sep="\n")
+    if strict and not all(line.met for line in lines):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
