@@ -2,11 +2,12 @@
 
 import json
 import urllib.request
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
+from uuid import uuid4
 
 from bench import databases, load, servers
 from bench.databases import Server
@@ -16,6 +17,7 @@ from bench.servers import Running
 
 SIZE: Final = 1_000
 """Accounts of the partner. More would make the peer, which sorts and counts all of them, slower and slower."""
+DATABASE: Final = "bench_contest"
 CLIENTS: Final = 8
 SORTS: Final = {"-properties.revenue": "-revenue", "name": "name"}
 """As ours and the ceiling say it, and as the peer does."""
@@ -25,7 +27,7 @@ SORTS: Final = {"-properties.revenue": "-revenue", "name": "name"}
 def field(server: Server) -> Generator[dict[str, Running]]:
     """All three on one database, which is made for them and may be written to."""
     name = databases.ready(server, SIZE)
-    scratch = databases.clone(server, name, "bench_contest")
+    scratch = databases.clone(server, name, DATABASE)
     servers.fill_peer(server, scratch)
     with ExitStack() as stack:
         start = {"ours": servers.ours, "ceiling": servers.ceiling, "peer": servers.peer}
@@ -71,7 +73,58 @@ def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
     return {k: item[k] for k in ("id", "partner_id", "name", "status")} | moments | {"properties": filled}
 
 
-def fetch(url: str, headers: Mapping[str, str]) -> Any:
-    with urllib.request.urlopen(urllib.request.Request(url, headers=dict(headers)), timeout=60) as answer:
-        assert answer.status == 200
+# --- creating ---
+
+PROPERTIES: Final = {
+    "customer_no": "K-9000000", "city": "Lübeck", "segment": "medium", "revenue": 412.5,
+    "monthly_fee": {"amount": "79.00", "currency": "EUR"}, "contract_end": "2027-12-31",
+    "last_contact": "2026-10-30T09:15:00.000Z", "paperless": True, "tags": ["cold_chain", "reseller"],
+    "billing_email": "rechnung@nordwerk.example.com",
+}  # fmt: skip
+
+
+def creations(server: Server, running: Mapping[str, Running], rounds: int, seconds: int) -> list[Line]:
+    _same_rows(server, running)
+    runs = play({who: partial(_create, server, who, running[who], seconds) for who in running}, rounds)
+    return [faster("create an account, ours / ceiling", runs, "ours", "ceiling", 0.5),
+            faster("create an account, ours / peer", runs, "ours", "peer", 5)]  # fmt: skip
+
+
+def _create(server: Server, who: str, at: Running, seconds: int) -> Load:
+    """Accounts of ever new names; each must be in the database in the end, with its member and its two events."""
+    table = "peer_{}" if who == "peer" else "{}"
+    tables = [table.format(name) for name in ("accounts", "account_members", "events")]
+    before = databases.counts(server, DATABASE, *tables)
+    found = [load.create(at.url, at.headers, _body(), clients=CLIENTS, seconds=s) for s in (1, seconds)]
+    made = [now - then for now, then in zip(databases.counts(server, DATABASE, *tables), before, strict=True)]
+    answered = sum(run.requests for run in found)  # what was under way when wrk stopped, and for the one before us, is more
+    assert answered <= made[0] <= answered + 3 * CLIENTS, f"{who}: {made[0]} accounts for {answered} answers"
+    assert made == [made[0], made[0], 2 * made[0]], f"{who} wrote {made} accounts, members, events"
+    return found[-1]
+
+
+def _body() -> tuple[str, str]:
+    """A request up to the number in its name, and from there on."""
+    head, tail = json.dumps({"name": f"Nordwerk {uuid4().hex} #", "properties": PROPERTIES}).split("#")
+    return head, tail
+
+
+def _same_rows(server: Server, running: Mapping[str, Running]) -> None:
+    """Ours and the ceiling answer a creation with the same account and write the same rows; the peer, the same facts."""
+    rows: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
+    for who, at in running.items():
+        body = json.dumps({"name": "Änderungshaus GmbH", "properties": PROPERTIES}).encode()
+        answers[who] = fetch(at.url, {**at.headers, "Content-Type": "application/json"}, body)
+        if who != "peer":
+            rows[who] = databases.written(server, DATABASE, answers[who]["id"])
+            databases.execute(server, DATABASE, f"UPDATE accounts SET name_key = id::text WHERE id = '{answers[who]['id']}'")
+    assert rows["ours"] == rows["ceiling"], f"not the same rows:\n{rows['ours']}\n{rows['ceiling']}"
+    plain = [_plain(a) | {"id": "", "created_at": "", "updated_at": ""} for a in answers.values()]
+    assert plain[0] == plain[1] == plain[2], f"not the same answers: {plain}"
+
+
+def fetch(url: str, headers: Mapping[str, str], body: bytes | None = None) -> Any:
+    with urllib.request.urlopen(urllib.request.Request(url, body, dict(headers)), timeout=60) as answer:
+        assert answer.status == (200 if body is None else 201)
         return json.loads(answer.read())

@@ -90,6 +90,42 @@ def execute(server: Server, database: str, *statements: str) -> None:
     asyncio.run(all_of_them())
 
 
+def counts(server: Server, database: str, *tables: str) -> list[int]:
+    """How many rows each table has, all at one moment."""
+
+    async def count() -> list[int]:
+        async with server.connection(database) as connection:
+            return list(await connection.fetchrow(f"SELECT {', '.join(f'(SELECT count(*) FROM {t})' for t in tables)}"))
+
+    return asyncio.run(count())
+
+
+def written(server: Server, database: str, account_id: str) -> dict[str, Any]:
+    """All that the creation of an account has written, without what differs each time: ids, moments, salts, hashes."""
+    by = {"accounts": "id", "account_members": "account_id", "events": "account_id"}
+
+    async def read() -> dict[str, Any]:
+        async with server.connection(database) as connection:
+            return {
+                table: [_lasting(row, account_id) for row in await connection.fetch(
+                    f"SELECT * FROM {table} WHERE partner_id = $1 AND {column} = $2 ORDER BY id", PARTNER, UUID(account_id)
+                )]
+                for table, column in by.items()
+            }  # fmt: skip
+
+    return asyncio.run(read())
+
+
+FLEETING: Final = {"id", "account_id", "subject_id", "request_id", "created_at", "updated_at", "name_key", "position",
+                   "hash", "salt", "details_hash", "origin_salt", "origin_hash"}  # fmt: skip
+
+
+def _lasting(row: Any, account_id: str) -> dict[str, Any]:
+    found = {k: v for k, v in dict(row).items() if k not in FLEETING}
+    assert all(row[k] is not None for k in FLEETING & set(row.keys()) - {"position", "hash"})
+    return found | {"details": found["details"].replace(account_id, "")} if "details" in found else found
+
+
 async def _ready(server: Server, count: int) -> str:
     name = f"bench_{count}_{version()}"
     async with server.connection() as connection:

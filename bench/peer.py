@@ -1,8 +1,8 @@
 """The peer: the same two endpoints in the style of the well-known FastAPI full-stack template.
 
-Synchronous SQLModel, `count(*)`, offset and limit, an unindexed sort of a JSONB value, a response model; commit and
-refresh. Its tables are its own and simple, filled with the same data, with an index on the partner and on the name.
-Like the template's own endpoints without their `CurrentUser`, which makes it faster than that style is in life.
+Synchronous SQLModel, the current user by token, `count(*)`, offset and limit, an unindexed sort of a JSONB value, a
+response model; commit and refresh. Its tables are its own and simple, filled with the same data, with an index on
+the partner and one on the name. It asks for no membership, which makes it faster than the same feature would be.
 """
 
 import os
@@ -11,7 +11,9 @@ from collections.abc import Generator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI
+import jwt
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.security import OAuth2PasswordBearer
 from sqlalchemy import JSON, Column, DateTime, Float, cast
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, Session, SQLModel, col, create_engine, func, select
@@ -22,6 +24,19 @@ def now() -> datetime:
 
 
 # --- models.py ---
+
+
+class User(SQLModel, table=True):
+    __tablename__ = "peer_users"
+
+    id: uuid.UUID = Field(default_factory=uuid.uuid4, primary_key=True)
+    email: str = Field(unique=True, index=True, max_length=255)
+    is_active: bool = True
+    is_superuser: bool = False
+
+
+class TokenPayload(SQLModel):
+    sub: str | None = None
 
 
 class AccountBase(SQLModel):
@@ -81,7 +96,7 @@ class AccountsPublic(SQLModel):
 # --- core/db.py, api/deps.py ---
 
 engine = create_engine(os.environ["BENCH_DATABASE_URL"])
-USER = uuid.UUID(os.environ["BENCH_USER"])
+SECRET = os.environ["BENCH_SECRET"]
 
 
 def get_db() -> Generator[Session, None, None]:
@@ -90,6 +105,23 @@ def get_db() -> Generator[Session, None, None]:
 
 
 SessionDep = Annotated[Session, Depends(get_db)]
+TokenDep = Annotated[str, Depends(OAuth2PasswordBearer(tokenUrl="/login/access-token"))]
+
+
+def get_current_user(session: SessionDep, token: TokenDep) -> User:
+    try:
+        payload = TokenPayload(**jwt.decode(token, SECRET, algorithms=["HS256"]))
+    except jwt.InvalidTokenError:
+        raise HTTPException(status_code=403, detail="Could not validate credentials") from None
+    user = session.get(User, payload.sub)
+    if not user:
+        raise HTTPException(status_code=404, detail="User not found")
+    if not user.is_active:
+        raise HTTPException(status_code=400, detail="Inactive user")
+    return user
+
+
+CurrentUser = Annotated[User, Depends(get_current_user)]
 
 # --- api/routes/accounts.py ---
 
@@ -99,7 +131,12 @@ NUMBERS = {"revenue"}
 
 @app.get("/partners/{partner_id}/accounts", response_model=AccountsPublic)
 def read_accounts(
-    session: SessionDep, partner_id: uuid.UUID, sort: str = "name", skip: int = 0, limit: int = 50
+    session: SessionDep,
+    current_user: CurrentUser,
+    partner_id: uuid.UUID,
+    sort: str = "name",
+    skip: int = 0,
+    limit: int = 50,
 ) -> Any:
     """Retrieve accounts."""
     key = sort.removeprefix("-")
@@ -113,18 +150,20 @@ def read_accounts(
 
 
 @app.post("/partners/{partner_id}/accounts", response_model=AccountPublic, status_code=201)
-def create_account(*, session: SessionDep, partner_id: uuid.UUID, account_in: AccountCreate) -> Any:
+def create_account(
+    *, session: SessionDep, current_user: CurrentUser, partner_id: uuid.UUID, account_in: AccountCreate
+) -> Any:
     """Create new account."""
     account = Account.model_validate(account_in, update={"partner_id": partner_id})
-    member = AccountMember(account_id=account.id, user_id=USER, role="account_admin")
+    member = AccountMember(account_id=account.id, user_id=current_user.id, role="account_admin")
     session.add(account)
     session.flush()
     session.add(member)
     for type, subject, details in (
         ("account.created", account.id, account_in.model_dump()),
-        ("account_member.added", member.id, {"user_id": str(USER), "role": member.role}),
+        ("account_member.added", member.id, {"user_id": str(current_user.id), "role": member.role}),
     ):
-        session.add(Event(partner_id=partner_id, type=type, subject_id=subject, actor_id=USER, details=details))
+        session.add(Event(partner_id=partner_id, type=type, subject_id=subject, actor_id=current_user.id, details=details))
     session.commit()
     session.refresh(account)
     return account

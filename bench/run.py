@@ -28,6 +28,8 @@ def main(
             with contest.field(server) as running:
                 if "list" in parts:
                     lines += contest.lists(running, rounds, 2 if quick else 3)
+                if "create" in parts:
+                    lines += contest.creations(server, running, rounds, 2 if quick else 3)
     print(HEAD, *lines, sep="\n")
     if strict and not all(line.met for line in lines):
         raise SystemExit(1)

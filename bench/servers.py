@@ -8,13 +8,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+import jwt
 import psutil
 
 from app import security
@@ -27,6 +29,7 @@ from bench.databases import HOME, PARTNER, SESSION, USER, Server
 
 ROOT: Final = Path(__file__).parent.parent
 SECONDS: Final = 60
+SECRET: Final = "the peer's, for the length of a benchmark"
 FLAGS: Final = ("--loop", "uvloop", "--http", "httptools", "--ws", "none", "--no-access-log", "--no-server-header",
                 "--log-level", "warning")  # fmt: skip
 
@@ -38,12 +41,12 @@ class Running:
     url: str
     """Where its accounts are: `?sort=…` lists them, POST creates one."""
     process: subprocess.Popen[bytes]
-    settings: Settings | None = None
+    token: Callable[[], str] | None = None
 
     @property
     def headers(self) -> dict[str, str]:
         """What a request needs: a fresh token, where one is asked for."""
-        return {} if self.settings is None else {"Authorization": f"Bearer {token(self.settings)}"}
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token()}"}
 
     def cpu(self) -> float:
         """Seconds of processor time that its process has taken so far."""
@@ -55,7 +58,7 @@ class Running:
         return int(psutil.Process(self.process.pid).memory_info().rss)
 
 
-def token(settings: Settings) -> str:
+def _our_token(settings: Settings) -> str:
     """An access token of the partner's admin, as log-in would have issued it."""
     tokens = security.Tokens(load_keys(settings), settings.url, timedelta(minutes=settings.access_token_minutes))
     return tokens.issue(USER, SESSION, utc_now())
@@ -78,7 +81,7 @@ def ours(server: Server, database: str) -> Generator[Running]:
     )
     command = (sys.executable, "-m", "app", "serve")
     with _running(command, environment, f"http://127.0.0.1:{port}/health/live", f"ours-{database}") as process:
-        yield Running(f"http://127.0.0.1:{port}/v1/partners/{PARTNER}/accounts", process, settings)
+        yield Running(f"http://127.0.0.1:{port}/v1/partners/{PARTNER}/accounts", process, partial(_our_token, settings))
 
 
 @contextmanager
@@ -90,7 +93,12 @@ def ceiling(server: Server, database: str) -> Generator[Running]:
 @contextmanager
 def peer(server: Server, database: str) -> Generator[Running]:
     with _uvicorn("bench.peer:app", server, database, "postgresql+psycopg") as (port, process):
-        yield Running(f"http://127.0.0.1:{port}/partners/{PARTNER}/accounts", process)
+        yield Running(f"http://127.0.0.1:{port}/partners/{PARTNER}/accounts", process, _peer_token)
+
+
+def _peer_token() -> str:
+    """As the template's own log-in issues it."""
+    return jwt.encode({"sub": str(USER), "exp": utc_now() + timedelta(minutes=60)}, SECRET, "HS256")
 
 
 def address(server: Server, database: str, scheme: str) -> str:
@@ -100,7 +108,7 @@ def address(server: Server, database: str, scheme: str) -> str:
 @contextmanager
 def _uvicorn(app: str, server: Server, database: str, scheme: str) -> Generator[tuple[int, subprocess.Popen[bytes]]]:
     port = free_port()
-    environment = {"BENCH_DATABASE_URL": address(server, database, scheme), "BENCH_USER": str(USER)}
+    environment = {"BENCH_DATABASE_URL": address(server, database, scheme), "BENCH_SECRET": SECRET}
     command = (sys.executable, "-m", "uvicorn", app, "--host", "127.0.0.1", "--port", str(port), *FLAGS)
     with _running(command, environment, f"http://127.0.0.1:{port}/", app) as process:
         yield port, process
@@ -150,11 +158,12 @@ def free_port() -> int:
 def fill_peer(server: Server, database: str) -> None:
     """The peer's tables, with the data of ours."""
     environment = {**os.environ, "BENCH_DATABASE_URL": address(server, database, "postgresql+psycopg"),
-                   "BENCH_USER": str(USER)}  # fmt: skip
+                   "BENCH_SECRET": SECRET}  # fmt: skip
     subprocess.run([sys.executable, "-m", "bench.peer"], cwd=ROOT, env=environment, check=True)
     databases.execute(
         server, database,
         "INSERT INTO peer_accounts (id, partner_id, name, status, created_at, updated_at, properties)"
         " SELECT id, partner_id, name, status, created_at, updated_at, properties FROM accounts",
-        "VACUUM ANALYZE peer_accounts",
+        f"INSERT INTO peer_users VALUES ('{USER}', 'petra.sommer@example.com', true, false)",
+        "VACUUM ANALYZE",
     )  # fmt: skip
