@@ -119,7 +119,6 @@ def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-
 app = Starlette(
     routes=[Route("/accounts", page, methods=["GET"]), Route("/accounts", create, methods=["POST"])], lifespan=lifespan
 )

@@ -58,7 +58,8 @@ def _same_pages(running: Mapping[str, Running], urls: Mapping[str, str]) -> None
     assert len(ours) == 50
     assert ours == ceiling, "ours and the ceiling's page differ"
     assert all(len(item["properties"]) == 10 for item in pages["ours"]["items"])
-    assert bool(pages["ours"]["next_cursor"]) and bool(pages["ceiling"]["next_cursor"])
+    assert pages["ours"]["next_cursor"]
+    assert pages["ceiling"]["next_cursor"]
     theirs = [_plain(item) for item in pages["peer"]["data"]]
     assert len(theirs) == 50
     assert pages["peer"]["count"] > 900
@@ -83,6 +84,10 @@ PROPERTIES: Final = {
 }  # fmt: skip
 
 
+OURS: Final = ("accounts", "account_members", "events")
+THEIRS: Final = ("account", "accountmember", "event")
+
+
 def creations(server: Server, running: Mapping[str, Running], rounds: int, seconds: int) -> list[Line]:
     _same_rows(server, running)
     runs = play({who: partial(_create, server, who, running[who], seconds) for who in running}, rounds)
@@ -92,12 +97,13 @@ def creations(server: Server, running: Mapping[str, Running], rounds: int, secon
 
 def _create(server: Server, who: str, at: Running, seconds: int) -> Load:
     """Accounts of ever new names; each must be in the database in the end, with its member and its two events."""
-    table = "peer_{}" if who == "peer" else "{}"
-    tables = [table.format(name) for name in ("accounts", "account_members", "events")]
+    tables = THEIRS if who == "peer" else OURS
     before = databases.counts(server, DATABASE, *tables)
     found = [load.create(at.url, at.headers, _body(), clients=CLIENTS, seconds=s) for s in (1, seconds)]
     made = [now - then for now, then in zip(databases.counts(server, DATABASE, *tables), before, strict=True)]
-    answered = sum(run.requests for run in found)  # what was under way when wrk stopped, and for the one before us, is more
+    answered = sum(
+        run.requests for run in found
+    )  # what was under way when wrk stopped, and for the one before us, is more
     assert answered <= made[0] <= answered + 3 * CLIENTS, f"{who}: {made[0]} accounts for {answered} answers"
     assert made == [made[0], made[0], 2 * made[0]], f"{who} wrote {made} accounts, members, events"
     return found[-1]
@@ -110,7 +116,7 @@ def _body() -> tuple[str, str]:
 
 
 def _same_rows(server: Server, running: Mapping[str, Running]) -> None:
-    """Ours and the ceiling answer a creation with the same account and write the same rows; the peer, the same facts."""
+    """Ours and the ceiling answer a creation with the same account and write the same rows; the peer, the same."""
     rows: dict[str, Any] = {}
     answers: dict[str, Any] = {}
     for who, at in running.items():
@@ -118,7 +124,9 @@ def _same_rows(server: Server, running: Mapping[str, Running]) -> None:
         answers[who] = fetch(at.url, {**at.headers, "Content-Type": "application/json"}, body)
         if who != "peer":
             rows[who] = databases.written(server, DATABASE, answers[who]["id"])
-            databases.execute(server, DATABASE, f"UPDATE accounts SET name_key = id::text WHERE id = '{answers[who]['id']}'")
+            databases.execute(
+                server, DATABASE, f"UPDATE accounts SET name_key = id::text WHERE id = '{answers[who]['id']}'"
+            )
     assert rows["ours"] == rows["ceiling"], f"not the same rows:\n{rows['ours']}\n{rows['ceiling']}"
     plain = [_plain(a) | {"id": "", "created_at": "", "updated_at": ""} for a in answers.values()]
     assert plain[0] == plain[1] == plain[2], f"not the same answers: {plain}"

@@ -20,32 +20,37 @@ RARE: Final = "Zwetschgenmanufaktur"
 SELDOM_NAME, SELDOM_CITY = "Seidel", "Buxtehude"
 """Each in one account of 500."""
 
-FAMILIES: Final = tuple(
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+FAMILIES: Final = _words(
     "Müller Schmidt Schneider Fischer Weber Meyer Wagner Becker Schulz Hoffmann Schäfer Koch Bauer Richter Klein Wolf "
     "Schröder Neumann Schwarz Zimmermann Braun Krüger Hofmann Hartmann Lange Krause Lehmann Köhler König Huber Kaiser "
     "Fuchs Jäger Vogel Böhm Günther Ahrens Petersen Jansen Brandt Smith Jones Taylor Brown Davies Evans Wilson Roberts "
-    "Walker Wright Hughes Green Wood Harris Clarke Jackson Turner Cooper Ward Baker Hill Carter Bennett Cole".split()
+    "Walker Wright Hughes Green Wood Harris Clarke Jackson Turner Cooper Ward Baker Hill Carter Bennett Cole"
 )  # fmt: skip
-STEMS: Final = tuple(
+STEMS: Final = _words(
     "Nord Süd Ost West Elbe Rhein Weser Isar Neckar Alpen Hansa Küsten Stein Berg Tal Grün Silber Eisen Harbour Mill "
-    "Oak River Bright North South Albion Thames Severn Crown Anglia Castle Orchard".split()
+    "Oak River Bright North South Albion Thames Severn Crown Anglia Castle Orchard"
 )  # fmt: skip
-TRADES_DE: Final = tuple(
+TRADES_DE: Final = _words(
     "Kältetechnik Logistik Maschinenbau Elektrotechnik Gebäudetechnik Metallbau Bäckerei Brauerei Molkerei Gärtnerei "
-    "Pharma Energie Wassertechnik Anlagenbau Lebensmittel Transporte Bau Druck Glas Tierbedarf".split()
+    "Pharma Energie Wassertechnik Anlagenbau Lebensmittel Transporte Bau Druck Glas Tierbedarf"
 )  # fmt: skip
-TRADES_EN: Final = tuple(
+TRADES_EN: Final = _words(
     "Foods Dairy Farms Logistics Refrigeration Engineering Plumbing Utilities Facilities Breweries Pharma Textiles "
-    "Haulage Glass Timber Energy Catering Packaging".split()
+    "Haulage Glass Timber Energy Catering Packaging"
 )  # fmt: skip
 FORMS_DE: Final = ("GmbH", "GmbH", "GmbH", "GmbH & Co. KG", "AG", "KG", "OHG", "eG", "e. K.")
 FORMS_EN: Final = ("Ltd", "Ltd", "Ltd", "plc", "LLP", "& Sons Ltd")
-CITIES_DE: Final = tuple(
+CITIES_DE: Final = _words(
     "Berlin Hamburg München Köln Frankfurt Stuttgart Düsseldorf Leipzig Dortmund Essen Bremen Dresden Hannover "
     "Nürnberg Duisburg Bochum Wuppertal Bielefeld Bonn Münster Mannheim Karlsruhe Augsburg Wien Zürich Graz Kiel "
-    "Lübeck Rostock Oldenburg".split()
+    "Lübeck Rostock Oldenburg"
 )  # fmt: skip
-CITIES_EN: Final = tuple("London Manchester Birmingham Leeds Glasgow Bristol Sheffield Liverpool Cardiff York".split())
+CITIES_EN: Final = _words("London Manchester Birmingham Leeds Glasgow Bristol Sheffield Liverpool Cardiff York")
 FEES: Final = {"small": (9, 19, 29), "medium": (49, 79, 99), "large": (199, 299, 499), "enterprise": (999, 1_499)}
 SCALE: Final = {"small": 4.0, "medium": 5.8, "large": 7.6, "enterprise": 9.4}
 SEGMENTS, SEGMENT_WEIGHTS = tuple(SCALE), (62, 26, 10, 2)
@@ -115,8 +120,10 @@ def uuid7(at: datetime, chance: random.Random) -> UUID:
 def _name(chance: random.Random, number: int, count: int, *, german: bool) -> str:
     trade = chance.choice(TRADES_DE if german else TRADES_EN)
     form = chance.choice(FORMS_DE if german else FORMS_EN)
-    start = chance.choice(FAMILIES) if chance.random() < 0.6 else chance.choice(STEMS) + chance.choice(("werk", " Tec",
-                                                                                                      "haus"))  # fmt: skip
+    if chance.random() < 0.6:
+        start = chance.choice(FAMILIES)
+    else:
+        start = chance.choice(STEMS) + chance.choice(("werk", " Tec", "haus"))
     if number % 500 == 137:
         start = SELDOM_NAME
     if count >= 5 and number % (count // 5) == count // 10:

@@ -21,7 +21,6 @@ from app.localpg import LocalPg
 from app.models import (
     NUMBER_SLOTS,
     TEXT_SLOTS,
-    Account,
     Partner,
     PartnerMember,
     Property,
@@ -45,7 +44,7 @@ SESSION: Final = UUID("01850000-0000-7000-8000-000000000003")
 
 def version() -> str:
     """Stands for all that a database follows from."""
-    found = hashlib.sha256(Path(data.__file__).read_bytes())
+    found = hashlib.sha256(f"{data.VERSION}".encode())
     for file in sorted(migrate.SCRIPTS.rglob("*.py")):
         found.update(file.read_bytes())
     return found.hexdigest()[:8]
@@ -90,33 +89,31 @@ def execute(server: Server, database: str, *statements: str) -> None:
     asyncio.run(all_of_them())
 
 
+def rows(server: Server, database: str, query: str, *values: object) -> list[Any]:
+    """What a query finds, asked by the owner."""
+
+    async def fetch() -> list[Any]:
+        async with server.connection(database) as connection:
+            return await connection.fetch(query, *values)
+
+    return asyncio.run(fetch())
+
+
 def counts(server: Server, database: str, *tables: str) -> list[int]:
     """How many rows each table has, all at one moment."""
-
-    async def count() -> list[int]:
-        async with server.connection(database) as connection:
-            return list(await connection.fetchrow(f"SELECT {', '.join(f'(SELECT count(*) FROM {t})' for t in tables)}"))
-
-    return asyncio.run(count())
+    return list(rows(server, database, f"SELECT {', '.join(f'(SELECT count(*) FROM {t})' for t in tables)}")[0])
 
 
 def written(server: Server, database: str, account_id: str) -> dict[str, Any]:
     """All that the creation of an account has written, without what differs each time: ids, moments, salts, hashes."""
-    by = {"accounts": "id", "account_members": "account_id", "events": "account_id"}
-
-    async def read() -> dict[str, Any]:
-        async with server.connection(database) as connection:
-            return {
-                table: [_lasting(row, account_id) for row in await connection.fetch(
-                    f"SELECT * FROM {table} WHERE partner_id = $1 AND {column} = $2 ORDER BY id", PARTNER, UUID(account_id)
-                )]
-                for table, column in by.items()
-            }  # fmt: skip
-
-    return asyncio.run(read())
+    found: dict[str, Any] = {}
+    for table, column in {"accounts": "id", "account_members": "account_id", "events": "account_id"}.items():
+        query = f"SELECT * FROM {table} WHERE partner_id = $1 AND {column} = $2 ORDER BY id"
+        found[table] = [_lasting(r, account_id) for r in rows(server, database, query, PARTNER, UUID(account_id))]
+    return found
 
 
-FLEETING: Final = {"id", "account_id", "subject_id", "request_id", "created_at", "updated_at", "name_key", "position",
+FLEETING: Final = {"id", "account_id", "subject_id", "request_id", "created_at", "updated_at", "position",
                    "hash", "salt", "details_hash", "origin_salt", "origin_hash"}  # fmt: skip
 
 
@@ -135,11 +132,11 @@ async def _ready(server: Server, count: int) -> str:
                 await connection.execute(f"DROP DATABASE {stale} WITH (FORCE)")
         if name in known:
             return name
-        started = time.monotonic()
-        await connection.execute(f"DROP DATABASE IF EXISTS {name}_new_{version()} WITH (FORCE)")
-        await connection.execute(f"CREATE DATABASE {name}_new_{version()}")
-        await _fill(server, f"{name}_new_{version()}", count)
-        await connection.execute(f"ALTER DATABASE {name}_new_{version()} RENAME TO {name}")
+        started, fresh = time.monotonic(), f"{name}_new"  # of its name only when it is whole
+        await connection.execute(f"DROP DATABASE IF EXISTS {fresh} WITH (FORCE)")
+        await connection.execute(f"CREATE DATABASE {fresh}")
+        await _fill(server, fresh, count)
+        await connection.execute(f"ALTER DATABASE {fresh} RENAME TO {name}")
         print(f"{name}: made in {time.monotonic() - started:.0f} s")
     return name
 
@@ -179,7 +176,9 @@ async def _people(connection: Any) -> None:
     user = User(email=email, email_key=words.email_key(email), name="Petra Sommer", name_search="petra sommer",
                 password_hash="none")  # fmt: skip
     user.id = USER
-    session = Session(user_id=USER, expires_at=utc_now() + timedelta(days=3650), network="127.0.0.1", user_agent="bench")
+    session = Session(
+        user_id=USER, expires_at=utc_now() + timedelta(days=3650), network="127.0.0.1", user_agent="bench"
+    )
     session.id = SESSION
     await _copy(connection, "users", [_row(user)])
     await _copy(connection, "sessions", [_row(session)])

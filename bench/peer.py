@@ -27,8 +27,6 @@ def now() -> datetime:
 
 
 class User(SQLModel, table=True):
-    __tablename__ = "peer_users"
-
     id: uuid.UUID = Field(default_factory=uuid.uuid4, primary_key=True)
     email: str = Field(unique=True, index=True, max_length=255)
     is_active: bool = True
@@ -49,8 +47,6 @@ class AccountCreate(AccountBase):
 
 
 class Account(AccountBase, table=True):
-    __tablename__ = "peer_accounts"
-
     id: uuid.UUID = Field(default_factory=uuid.uuid4, primary_key=True)
     partner_id: uuid.UUID = Field(index=True)
     name: str = Field(max_length=120, index=True)
@@ -60,17 +56,13 @@ class Account(AccountBase, table=True):
 
 
 class AccountMember(SQLModel, table=True):
-    __tablename__ = "peer_account_members"
-
     id: uuid.UUID = Field(default_factory=uuid.uuid4, primary_key=True)
-    account_id: uuid.UUID = Field(foreign_key="peer_accounts.id", index=True)
+    account_id: uuid.UUID = Field(foreign_key="account.id", index=True)
     user_id: uuid.UUID = Field(index=True)
     role: str
 
 
 class Event(SQLModel, table=True):
-    __tablename__ = "peer_events"
-
     id: uuid.UUID = Field(default_factory=uuid.uuid4, primary_key=True)
     partner_id: uuid.UUID = Field(index=True)
     type: str
@@ -132,7 +124,7 @@ NUMBERS = {"revenue"}
 @app.get("/partners/{partner_id}/accounts", response_model=AccountsPublic)
 def read_accounts(
     session: SessionDep,
-    current_user: CurrentUser,
+    current_user: CurrentUser,  # noqa: ARG001 - whoever it is
     partner_id: uuid.UUID,
     sort: str = "name",
     skip: int = 0,
@@ -163,7 +155,9 @@ def create_account(
         ("account.created", account.id, account_in.model_dump()),
         ("account_member.added", member.id, {"user_id": str(current_user.id), "role": member.role}),
     ):
-        session.add(Event(partner_id=partner_id, type=type, subject_id=subject, actor_id=current_user.id, details=details))
+        session.add(
+            Event(partner_id=partner_id, type=type, subject_id=subject, actor_id=current_user.id, details=details)
+        )
     session.commit()
     session.refresh(account)
     return account

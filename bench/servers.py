@@ -42,6 +42,8 @@ class Running:
     """Where its accounts are: `?sort=…` lists them, POST creates one."""
     process: subprocess.Popen[bytes]
     token: Callable[[], str] | None = None
+    settings: Settings | None = None
+    """Ours, if it is ours."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -56,6 +58,11 @@ class Running:
     def memory(self) -> int:
         """Bytes that its process holds."""
         return int(psutil.Process(self.process.pid).memory_info().rss)
+
+
+def settings_of(running: Running) -> Settings:
+    assert running.settings is not None
+    return running.settings
 
 
 def _our_token(settings: Settings) -> str:
@@ -81,7 +88,9 @@ def ours(server: Server, database: str) -> Generator[Running]:
     )
     command = (sys.executable, "-m", "app", "serve")
     with _running(command, environment, f"http://127.0.0.1:{port}/health/live", f"ours-{database}") as process:
-        yield Running(f"http://127.0.0.1:{port}/v1/partners/{PARTNER}/accounts", process, partial(_our_token, settings))
+        yield Running(
+            f"http://127.0.0.1:{port}/v1/partners/{PARTNER}/accounts", process, partial(_our_token, settings), settings
+        )
 
 
 @contextmanager
@@ -162,8 +171,9 @@ def fill_peer(server: Server, database: str) -> None:
     subprocess.run([sys.executable, "-m", "bench.peer"], cwd=ROOT, env=environment, check=True)
     databases.execute(
         server, database,
-        "INSERT INTO peer_accounts (id, partner_id, name, status, created_at, updated_at, properties)"
+        "INSERT INTO account (id, partner_id, name, status, created_at, updated_at, properties)"
         " SELECT id, partner_id, name, status, created_at, updated_at, properties FROM accounts",
-        f"INSERT INTO peer_users VALUES ('{USER}', 'petra.sommer@example.com', true, false)",
+        'INSERT INTO "user" (id, email, is_active, is_superuser)'
+        f" VALUES ('{USER}', 'petra.sommer@example.com', true, false)",
         "VACUUM ANALYZE",
     )  # fmt: skip
