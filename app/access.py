@@ -1,22 +1,23 @@
 """The one guard: who calls, in which role, is it allowed; then the session is confined to the partner."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Path, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, case, null, or_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import policy
 from app.db import Db, UnitsOfWork, unit_of_work
-from app.models import PLATFORM, Account, AccountMember, Partner, PartnerMember, Session, User, new_id, utc_now
+from app.express import Guess, Inside, Prepared, transaction
+from app.models import PLATFORM, Partner, PartnerMember, User, new_id
 from app.models.partner import PartnerStatus
-from app.models.user import UserStatus
 from app.policy import (
     ACCOUNT_ROLES,
     GRANTS,
@@ -36,13 +37,12 @@ from app.problems import (
     NotFound,
     PartnerManagementOff,
     PartnerSuspended,
-    Unauthenticated,
 )
 from app.rest import recall
+from app.standing import STANDING, Standing, Token, look_up, look_up_express, token_of
 from app.tenancy import EVERYONE, confine
 
 SELF, PUBLIC = "self", "public"
-SEEN_EVERY = timedelta(minutes=5)
 
 PartnerId = Annotated[UUID, Path(description="Id of the partner.")]
 AccountId = Annotated[UUID, Path(description="Id of the account.")]
@@ -51,86 +51,16 @@ AccountId = Annotated[UUID, Path(description="Id of the account.")]
 # --- who calls ---
 
 
-@dataclass(frozen=True)
-class Token:
-    """A verified access token; with an account, one that is good for that account alone."""
-
-    user_id: UUID
-    session_id: UUID
-    partner_id: UUID | None
-    account_id: UUID | None
-
-
-def _token(request: Request) -> Token:
-    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        raise Unauthenticated
-    claims: Mapping[str, Any] = request.app.state.tokens.verify(credentials.strip())
-    partner_id, account_id = (UUID(claims[c]) if c in claims else None for c in ("partner_id", "account_id"))
-    return Token(UUID(claims["sub"]), UUID(claims["sid"]), partner_id, account_id)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What the caller is, where: as one statement reads it. Null: not there, or no member."""
-
-    operator: bool
-    last_used_at: datetime
-    partner_status: PartnerStatus | None
-    partner_management_enabled: bool | None
-    partner_role: Role | None
-    account_id: UUID | None
-    account_role: Role | None
-
-    @property
-    def partner_roles(self) -> set[Role]:
-        """The roles that come from outside the account."""
-        member = {self.partner_role} if self.partner_role else set[Role]()
-        return member | ({Role.OPERATOR} if self.operator else set[Role]())
-
-
-async def _look_up(db: AsyncSession, token: Token, partner_id: UUID, account_id: UUID | None) -> Standing:
-    """User, session, partner, account and both roles, in one statement.
-
-    Raises:
-        Unauthenticated: the session has ended or its user may not sign in.
-    """
-    statement = (
-        select(
-            User.operator, Session.last_used_at, Partner.status, Partner.partner_management_enabled,
-            PartnerMember.role, Account.id, AccountMember.role,
-        )
-        .select_from(Session)
-        .join(User, User.id == Session.user_id)
-        .outerjoin(Partner, Partner.id == partner_id)
-        .outerjoin(PartnerMember, and_(PartnerMember.partner_id == partner_id, PartnerMember.user_id == User.id))
-        .outerjoin(Account, and_(Account.partner_id == partner_id, Account.id == account_id))
-        .outerjoin(AccountMember, and_(AccountMember.partner_id == partner_id, AccountMember.user_id == User.id,
-                                       AccountMember.account_id == account_id))
-        .where(Session.id == token.session_id, Session.user_id == token.user_id, Session.ended_at.is_(None),
-               Session.expires_at > utc_now(), User.status == UserStatus.ACTIVE)
-    )  # fmt: skip
-    found = (await db.execute(statement)).one_or_none()
-    if found is None:
-        raise Unauthenticated
-    standing = Standing(*found)
-    await _mark_used(db, token.session_id, standing.last_used_at)
-    return standing
-
-
-async def _mark_used(db: AsyncSession, session_id: UUID, last_used_at: datetime) -> None:
-    """Remember the use of a session, to within five minutes: most requests write nothing."""
-    now = utc_now()
-    if now - last_used_at > SEEN_EVERY:
-        await db.execute(update(Session).where(Session.id == session_id).values(last_used_at=now))
-
-
 def origin_of(request: Request) -> policy.Request:
     """Where a request comes from: the proxy's word for it, if the proxy is trusted."""
     return policy.Request(request.scope["request_id"], request.client.host if request.client else None)
 
 
-Origin = Annotated[policy.Request, Depends(origin_of)]
+async def _origin(request: Request) -> policy.Request:
+    return origin_of(request)
+
+
+Origin = Annotated[policy.Request, Depends(_origin)]
 
 
 def _caller(request: Request, token: Token, *, operator: bool) -> Caller:
@@ -172,16 +102,64 @@ def in_partner(permission: Permission) -> Any:
     """
 
     async def guard(request: Request, db: Db, partner_id: PartnerId) -> Access:
-        token = _token(request)
+        token = token_of(request)
         await confine(db, partner_id)
-        found = await _look_up(db, token, partner_id, None)
-        if found.partner_status is None:
-            raise NotFound
-        if token.account_id is not None:
-            raise InsufficientScope if token.partner_id == partner_id else NotFound
-        roles = found.partner_roles
-        return await _grant(request, db, _caller(request, token, operator=found.operator), found, roles, permission,
-                            partner_id, None)  # fmt: skip
+        found = await look_up(db, token, partner_id, None)
+        access = _granted_in_partner(request, token, found, permission, partner_id)
+        await recall(request, db, partner_id, token.user_id)
+        return access
+
+    return _marked(guard, permission)
+
+
+def _granted_in_partner(request: Request, token: Token, found: Standing, permission: Permission,
+                        partner_id: UUID) -> Access:  # fmt: skip
+    if found.partner_status is None:
+        raise NotFound
+    if token.account_id is not None:
+        raise InsufficientScope if token.partner_id == partner_id else NotFound
+    caller = _caller(request, token, operator=found.operator)
+    return _granted(caller, found, found.partner_roles, permission, partner_id, None)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The guard of `in_partner` on the express lane: it asks who calls in one statement with what the call is for."""
+
+    request: Request
+    token: Token
+    partner_id: UUID
+    permission: Permission
+
+    @asynccontextmanager
+    async def enter(self, guess: Guess | None = None, **values: Any) -> AsyncGenerator[Inside]:
+        """Open a transaction and find out whether the caller may; `guess`, with its `values`, is answered besides.
+
+        Raises:
+            The problems of `in_partner`.
+        """
+        async with transaction(self.request.app.state.engine, self.partner_id) as line:
+            statement = _with_guess(guess)
+            found, more = await look_up_express(line, self.token, self.partner_id, statement, **values)
+            access = _granted_in_partner(self.request, self.token, found, self.permission, self.partner_id)
+            yield Inside(access, line, *more)
+
+
+@lru_cache(maxsize=2048)
+def _with_guess(guess: Guess | None) -> Prepared:
+    """Who calls, the version of the partner's columns, and the guess: worked out for those only who may see it."""
+    more: list[Any] = [Partner.properties_version, null()]
+    if guess is not None:
+        may_see = or_(User.operator, PartnerMember.role.in_(guess.open_to - {Role.OPERATOR}))
+        more[1] = case((and_(Partner.properties_version == guess.version, may_see), guess.value))
+    return Prepared(STANDING.add_columns(*more))
+
+
+def at_gate(permission: Permission) -> Any:
+    """Guard of a hot `/partners/{partner_id}/…`: it hands out a gate, and nothing is read but through it."""
+
+    async def guard(request: Request, partner_id: PartnerId) -> Gate:
+        return Gate(request, token_of(request), partner_id, permission)
 
     return _marked(guard, permission)
 
@@ -197,9 +175,9 @@ def in_account(permission: Permission) -> Any:
     """
 
     async def guard(request: Request, db: Db, partner_id: PartnerId, account_id: AccountId) -> Access:
-        token = _token(request)
+        token = token_of(request)
         await confine(db, partner_id)
-        found = await _look_up(db, token, partner_id, account_id)
+        found = await look_up(db, token, partner_id, account_id)
         if found.account_id is None or token.account_id not in (None, account_id):
             raise NotFound
         if token.account_id is not None and permission in WITH_SESSION_ONLY:
@@ -215,6 +193,13 @@ def in_account(permission: Permission) -> Any:
 
 async def _grant(request: Request, db: AsyncSession, caller: Caller, found: Standing, roles: set[Role],
                  permission: Permission, partner_id: UUID, account_id: UUID | None) -> Access:  # fmt: skip
+    access = _granted(caller, found, roles, permission, partner_id, account_id)
+    await recall(request, db, partner_id, caller.user_id)
+    return access
+
+
+def _granted(caller: Caller, found: Standing, roles: set[Role], permission: Permission, partner_id: UUID,
+             account_id: UUID | None) -> Access:  # fmt: skip
     """The last word, the same for partner and account."""
     if not roles:
         raise NotFound
@@ -227,14 +212,13 @@ async def _grant(request: Request, db: AsyncSession, caller: Caller, found: Stan
         if awake != roles:
             raise PartnerSuspended if suspended else PartnerManagementOff
         raise NotAMember if GRANTS[permission] <= ACCOUNT_ROLES and not roles & ACCOUNT_ROLES else Forbidden
-    await recall(request, db, partner_id, caller.user_id)
     return Access(caller, partner_id, granted, account_id)
 
 
 async def _signed_in(request: Request, db: AsyncSession) -> Caller:
-    token = _token(request)
+    token = token_of(request)
     await confine(db, PLATFORM)
-    found = await _look_up(db, token, PLATFORM, None)
+    found = await look_up(db, token, PLATFORM, None)
     if token.account_id is not None:
         raise InsufficientScope
     return _caller(request, token, operator=found.operator)
@@ -255,7 +239,7 @@ async def _optional(request: Request, db: Db) -> Caller | None:
     return await _signed_in(request, db) if "Authorization" in request.headers else None
 
 
-def public() -> None:
+async def public() -> None:
     """Says, in so many words, that an endpoint needs no permission."""
 
 

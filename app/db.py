@@ -88,6 +88,13 @@ def _hide_values(context: ExceptionContext) -> None:
         vars(error.__cause__)["detail"] = None
 
 
+def driver_error(error: BaseException, *, lost: bool) -> DBAPIError:
+    """An error of the driver's own as SQLAlchemy would have told it; without values, too."""
+    if getattr(error, "detail", None):
+        vars(error)["detail"] = None
+    return DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=lost)
+
+
 async def refuse_unsafe_role(engine: AsyncEngine) -> None:
     """Stop the start when the application could read past row-level security.
 

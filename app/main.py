@@ -33,14 +33,13 @@ VERSION = "0.1.0"
 
 def create_app(settings: Settings) -> FastAPI:
     """The API of these settings. It starts with its lifespan: database, keys, worker."""
-    app = FastAPI(title="Tenantry", version=VERSION, lifespan=_lifespan, openapi_url=None, redirect_slashes=False,
-                  generate_unique_id_function=_operation_id)  # fmt: skip
+    app = FastAPI(title="Tenantry", version=VERSION, lifespan=_lifespan, openapi_url=None, redirect_slashes=False)
     app.state.settings = settings
     app.state.mailbox = mailbox_of(settings)
     faults.install(app)
     for router in ROUTERS:
         refuse_unguarded(_routes(router.routes))
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # include_router would wrap each once more, for every request
     app.state.allowed = _allowed([r for router in ROUTERS for r in _routes(router.routes)])
     app.state.contract = cache(lambda: json.dumps(app.openapi(), ensure_ascii=False).encode())
     plain = app.openapi
@@ -74,12 +73,6 @@ def _end_with(parent: int) -> None:
 
 def _routes(routes: Sequence[object]) -> list[APIRoute]:
     return [r for r in routes if isinstance(r, APIRoute)]
-
-
-def _operation_id(route: APIRoute) -> str:
-    """create_account is createAccount: a method's name in most generated clients."""
-    first, *rest = route.name.split("_")
-    return first + "".join(word.title() for word in rest)
 
 
 def _allowed(routes: Sequence[APIRoute]) -> Callable[[str], list[str]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import random
 import re
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -59,7 +60,7 @@ class Route(APIRoute):
     idempotent = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs | {"generate_unique_id_function": operation_id})
         if self.idempotent and "POST" in (self.methods or ()):
             self.openapi_extra = {**(self.openapi_extra or {}), "x-idempotent": True}
 
@@ -88,6 +89,12 @@ class Route(APIRoute):
             return await with_retries(request, once)
 
         return handle
+
+
+def operation_id(route: APIRoute) -> str:
+    """create_account is createAccount: a method's name in most generated clients."""
+    first, *rest = route.name.split("_")
+    return first + "".join(word.title() for word in rest)
 
 
 def query_names(dependant: Dependant) -> set[str]:
@@ -161,13 +168,26 @@ class Paging:
              total: int | None = None) -> Page[Any]:  # fmt: skip
         """Cut a page out of `limit + 1` rows; `position` gives a row's sort values."""
         items = list(rows[: self.limit])
-        cursor = None
-        if len(rows) > self.limit:
-            cursor = _cursors(self.request, self.signed_to).dumps(position(items[-1]))
-            if self.request.method == "GET":
-                url = self.request.url.include_query_params(cursor=cursor)
-                response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+        cursor = self._cursor(position(items[-1])) if len(rows) > self.limit else None
+        response.headers.update(self._link(cursor))
         return Page(items=items, next_cursor=cursor, total=total)
+
+    def answer(self, rows: Sequence[tuple[str, str | None]], total: int | None = None) -> Response:
+        """The same of rows that are JSON already, each with its sort values as JSON if the page may end with it."""
+        place = rows[self.limit - 1][1] if len(rows) > self.limit else None
+        cursor = self._cursor(json.loads(place)) if place is not None else None
+        end = json.dumps({"next_cursor": cursor, "total": total}, separators=(",", ":"))[1:]
+        body = f'{{"items":[{",".join(text for text, _ in rows[: self.limit])}],{end}'
+        return Response(body, media_type="application/json", headers=self._link(cursor))
+
+    def _cursor(self, position: list[Any]) -> str:
+        return _cursors(self.request, self.signed_to).dumps(position)
+
+    def _link(self, cursor: str | None) -> dict[str, str]:
+        if cursor is None or self.request.method != "GET":
+            return {}
+        url = self.request.url.include_query_params(cursor=cursor)
+        return {"Link": f'<{url.path}?{url.query}>; rel="next"'}
 
 
 PAGING = ("cursor", "limit", "count")
@@ -194,7 +214,7 @@ def paging(request: Request, limit: int, cursor: str | None, signed_to: str, *, 
 NO_CURSOR = Text("Not a cursor of this list with these parameters.", "Kein Cursor dieser Liste mit diesen Parametern.")
 
 
-def page_query(
+async def page_query(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=200, description="Rows on a page.")] = 50,
     cursor: Annotated[
@@ -233,14 +253,8 @@ def created(response: Response, request: Request, row: V, name: object, view: ob
 class Match:
     """The version that the client last read, from `If-Match`."""
 
-    def __init__(
-        self,
-        if_match: Annotated[
-            str | None,
-            Header(max_length=200, pattern=ETAG_PATTERN, description="The ETag that you read, or `*`. Required (428)."),
-        ] = None,
-    ) -> None:
-        self.tag = if_match
+    def __init__(self, tag: str | None) -> None:
+        self.tag = tag
 
     def check(self, row: V) -> V:
         """Raises:
@@ -255,7 +269,16 @@ class Match:
         return row
 
 
-IfMatch = Annotated[Match, Depends()]
+async def if_match(
+    if_match: Annotated[
+        str | None,
+        Header(max_length=200, pattern=ETAG_PATTERN, description="The ETag that you read, or `*`. Required (428)."),
+    ] = None,
+) -> Match:
+    return Match(if_match)
+
+
+IfMatch = Annotated[Match, Depends(if_match)]
 
 
 def _tags(header: str) -> Iterable[str]:

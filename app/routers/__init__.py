@@ -1,4 +1,7 @@
-"""The endpoints, one noun a file: parse, guard, call one service function, return the model."""
+"""The endpoints, one noun a file: parse, guard, call one service function, return the model.
+
+Addresses are tried in this order: what is asked most comes first.
+"""
 
 from app.routers import (
     account_batches,
@@ -21,8 +24,7 @@ from app.routers import (
 ROUTERS = [
     r.router
     for r in (
-        sessions, me, registrations, password_resets, roles, partners, members, invitations, properties,
-        account_batches, account_searches, accounts,
-        switches, health, pages,
+        accounts, account_searches, account_batches, members, invitations, switches, properties, partners,
+        sessions, me, registrations, password_resets, roles, health, pages,
     )
 ]  # fmt: skip

@@ -1,49 +1,36 @@
 """The accounts table, asked with a typed body."""
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 
-from app.access import in_partner
-from app.db import Db
-from app.models import Account
-from app.policy import Access, Permission
+from app.access import Gate, at_gate
+from app.policy import Permission
 from app.problems import ColumnNotReady, raises
 from app.rest import PAGING, Page, Route, paging
-from app.routers.listing import page_of
+from app.routers.listing import page_through
 from app.schemas.account import AccountRead
 from app.schemas.account_search import AccountSearch, SearchCondition
-from app.services import accounts
-from app.services.columns import chosen, load
 from app.services.lists import Condition, Query
 
 router = APIRouter(prefix="/v1/partners/{partner_id}/account-searches", tags=["accounts"], route_class=Route)
 
-MayList = Annotated[Access, in_partner(Permission.ACCOUNT_LIST)]
+MayList = Annotated[Gate, at_gate(Permission.ACCOUNT_LIST)]
 
 
 @router.post("", response_model=Page[AccountRead], openapi_extra=raises(ColumnNotReady))
-async def search_accounts(
-    body: AccountSearch, access: MayList, db: Db, request: Request, response: Response
-) -> Page[Any]:
+async def search_accounts(body: AccountSearch, gate: MayList, request: Request) -> Response:
     """The accounts table by typed conditions, a page at a time. Changes nothing, so it may be repeated freely."""
-    known = await load(db, access.partner_id)
-    only = chosen(known, body.columns, "/columns")
     page = paging(request, body.limit, body.cursor, body.model_dump_json(exclude=set(PAGING)), count=body.count,
                   pointer="/cursor")  # fmt: skip
     query = Query(sort=body.sort, q=body.q, all=_conditions(body.all, "/all"), any=_conditions(body.any, "/any"),
                   sort_pointer="/sort")  # fmt: skip
-    found = await accounts.listed(db, access, known, query, limit=page.limit, after=page.after, count=page.count)
-
-    def show(row: Account) -> dict[str, Any]:
-        return accounts.shown(known, access, row, only)
-
-    return page_of(found, page, response, show)
+    return await page_through(gate, page, query, None if body.columns is None else tuple(body.columns), "/columns")
 
 
-def _conditions(asked: list[SearchCondition], pointer: str) -> list[Condition]:
-    return [Condition(c.field, c.operator, _text(c.value), f"{pointer}/{n}") for n, c in enumerate(asked)]
+def _conditions(asked: list[SearchCondition], pointer: str) -> tuple[Condition, ...]:
+    return tuple(Condition(c.field, c.operator, _text(c.value), f"{pointer}/{n}") for n, c in enumerate(asked))
 
 
 def _text(value: str | bool | float | list[str]) -> str:

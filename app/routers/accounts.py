@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.access import in_account, in_partner
+from app.access import Gate, at_gate, in_account, in_partner
 from app.db import Db
 from app.models import Account
 from app.policy import Access, Permission
@@ -19,17 +19,17 @@ from app.problems import (
     raises,
 )
 from app.rest import IdempotentRoute, IfMatch, Page, PageQuery, created, tagged
-from app.routers.listing import list_query, page_of
+from app.routers.listing import list_query, page_through
 from app.schemas.account import AccountCreate, AccountOverview, AccountRead, AccountUpdate
 from app.schemas.property import KEY
 from app.schemas.property_history import PropertyHistoryRead
 from app.services import accounts, histories, invitations, lists, members, tables
-from app.services.columns import chosen, load
+from app.services.columns import load
 
 router = APIRouter(prefix="/v1/partners/{partner_id}/accounts", tags=["accounts"], route_class=IdempotentRoute)
 
 MayCreate = Annotated[Access, in_partner(Permission.ACCOUNT_CREATE)]
-MayList = Annotated[Access, in_partner(Permission.ACCOUNT_LIST)]
+MayList = Annotated[Gate, at_gate(Permission.ACCOUNT_LIST)]
 MayRead = Annotated[Access, in_account(Permission.ACCOUNT_READ)]
 MayUpdate = Annotated[Access, in_account(Permission.ACCOUNT_UPDATE)]
 AccountQuery = Annotated[lists.Query, list_query(tables.fixed(), "; `properties.<key>` of every filterable property")]
@@ -54,13 +54,10 @@ async def create_account(
 
 
 @router.get("", response_model=Page[AccountRead], openapi_extra=raises(ColumnNotReady))
-async def list_accounts(access: MayList, db: Db, page: PageQuery, query: AccountQuery, response: Response,
-                        columns: ColumnNames = None) -> Page[Any]:  # fmt: skip
+async def list_accounts(gate: MayList, page: PageQuery, query: AccountQuery, columns: ColumnNames = None) -> Response:
     """The accounts table, a page at a time. Archived accounts are left out unless a filter names `status`."""
-    known = await load(db, access.partner_id)
-    only = chosen(known, columns and columns.split(","), "query:columns")
-    found = await accounts.listed(db, access, known, query, limit=page.limit, after=page.after, count=page.count)
-    return page_of(found, page, response, lambda row: accounts.shown(known, access, row, only))
+    names = tuple(columns.split(",")) if columns else None
+    return await page_through(gate, page, query, names, "query:columns")
 
 
 @router.get("/{account_id}", response_model=AccountRead)

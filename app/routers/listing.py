@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
 
+from app.access import Gate
 from app.rest import Page, Paging
-from app.services import lists
+from app.services import lists, pages
 
 PARAMETER = r"^[^\x00-\x1f\x7f]*$"
 
@@ -16,7 +17,7 @@ def list_query(table: lists.Table, more: str = "") -> Any:
     filters = "; ".join(f"`{name}`: {', '.join(c.operators)}" for name, c in table.columns.items())
     sorts = ", ".join(f"`{name}`" for name, c in table.columns.items() if c.sortable)
 
-    def query(
+    async def query(
         filter: Annotated[
             list[Annotated[str, Query(max_length=500, pattern=PARAMETER)]] | None,
             Query(max_length=lists.MAX_FILTERS,
@@ -34,7 +35,7 @@ def list_query(table: lists.Table, more: str = "") -> Any:
                               description="Search; case and accents do not count.", examples=["nordwerk"])
         ] = None,
     ) -> lists.Query:  # fmt: skip
-        return lists.Query(filter or (), sort, q)
+        return lists.Query(tuple(filter or ()), sort, q)
 
     return Depends(query)
 
@@ -44,3 +45,15 @@ def page_of(
 ) -> Page[Any]:
     page = paging.page(listed.rows, listed.position, response, listed.total)
     return page.model_copy(update={"items": [show(row) for row in page.items]})
+
+
+async def page_through(
+    gate: Gate, page: Paging, query: lists.Query, columns: tuple[str, ...] | None, columns_pointer: str
+) -> Response:
+    """A page of the accounts table, on the express lane."""
+    after = None if page.after is None else tuple(page.after)
+    asked = pages.Asked(query, columns, page.limit, after, page.count, columns_pointer)
+    guess, values = pages.guess(gate.partner_id, asked)
+    async with gate.enter(guess, **values) as inside:
+        found = await pages.fetched(inside, asked)
+    return page.answer(found.rows, found.total)

@@ -5,7 +5,6 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,7 +12,7 @@ from app import words
 from app.models import Account, AccountMember, AccountStatus
 from app.policy import Access, Role
 from app.problems import AccountArchived, AccountSuspended, NameTaken, NotFound
-from app.services import columns, events, lists, tables, uniques
+from app.services import columns, events, uniques
 from app.services.columns import Columns
 
 
@@ -42,17 +41,6 @@ async def create(
     events.record(db, access, "account.created", account, account_id=account.id, after=events.facts(account))
     events.record(db, access, "account_member.added", creator, account_id=account.id, after=events.facts(creator))
     return account
-
-
-async def listed(db: AsyncSession, access: Access, found: Columns, query: lists.Query, *, limit: int,
-                 after: list[Any] | None, count: bool) -> lists.Listed:  # fmt: skip
-    """A page of the accounts table.
-
-    Raises:
-        Invalid, ColumnNotReady: see `lists.fetch`, `tables.of`.
-    """
-    table = tables.of(found, query, masked=columns.masks(access))
-    return await lists.fetch(db, select(Account), table, query, limit=limit, after=after, count=count)
 
 
 async def get(db: AsyncSession, access: Access, *, lock: bool = False) -> Account:

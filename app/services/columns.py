@@ -5,15 +5,17 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any, Final, cast
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Uuid, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import words
+from app.express import Driver, Prepared, param
 from app.models import Account, Partner, PartnerMember, Property, PropertyType
-from app.policy import PARTNER_ROLES, Access, Permission, Role, allowing
+from app.policy import GRANTS, PARTNER_ROLES, Access, Permission, Role, allowing
 from app.problems import Fault, Invalid, PropertyNotEditable, Text
 from app.services import values
 
@@ -56,7 +58,7 @@ class Definition:
         return not self.editable_by.isdisjoint(roles) or not PARTNER_ROLES.issuperset(roles)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Columns:
     """All definitions of a partner, in order; those that are being deleted are known by their slots only."""
 
@@ -100,15 +102,43 @@ _kept: OrderedDict[UUID, Columns] = OrderedDict()
 
 async def load(db: AsyncSession, partner_id: UUID) -> Columns:
     """The partner's columns: from memory, if they have not changed since."""
-    version = await db.scalar(select(Partner.properties_version).where(Partner.id == partner_id))
+    version = await db.scalar(select(Partner.properties_version).where(Partner.id == partner_id)) or 0
+    return kept(partner_id, version) or _keep(partner_id, version, await db.scalars(select(Property).order_by(*_ORDER)))
+
+
+async def at(line: Driver, partner_id: UUID, version: int) -> Columns:
+    """The same on the express lane, where the guard has read the version."""
+    found = kept(partner_id, version)
+    if found is None:
+        rows = [dict(zip(_FIELDS, row, strict=True)) for row in await _ALL.all(line, partner=partner_id)]
+        found = _keep(partner_id, version, (cast("Property", SimpleNamespace(**row)) for row in rows))
+    return found
+
+
+def kept(partner_id: UUID, version: int | None = None) -> Columns | None:
+    """What memory has of a partner's columns; with `version`, only if it is that one."""
     found = _kept.get(partner_id)
-    if found is None or found.version != version:
-        rows = await db.scalars(select(Property).order_by(Property.position, Property.id))
-        found = _kept[partner_id] = Columns(version or 0, tuple(definition(r) for r in rows))
-        while len(_kept) > MAX_KEPT:
-            _kept.popitem(last=False)
+    if found is None or version not in (None, found.version):
+        return None
     _kept.move_to_end(partner_id)
     return found
+
+
+def _keep(partner_id: UUID, version: int, rows: Iterable[Property]) -> Columns:
+    found = _kept[partner_id] = Columns(version, tuple(definition(r) for r in rows))
+    _kept.move_to_end(partner_id)
+    while len(_kept) > MAX_KEPT:
+        _kept.popitem(last=False)
+    return found
+
+
+_ORDER: Final = (Property.position, Property.id)
+_FIELDS: Final = [c.key for c in Property.__mapper__.column_attrs]
+_ALL = Prepared(
+    select(*(getattr(Property, f) for f in _FIELDS))
+    .where(Property.partner_id == param("partner", Uuid()))
+    .order_by(*_ORDER)
+)
 
 
 def definition(row: Property) -> Definition:
@@ -156,6 +186,11 @@ def chosen(columns: Columns, asked: Iterable[str] | None, pointer: str) -> Set[s
 def masks(access: Access) -> bool:
     """Whether sensitive values are hidden: they are shown to those who may change accounts."""
     return not allowing(access.roles, Permission.ACCOUNT_UPDATE)
+
+
+def sees(permission: Permission) -> frozenset[Role]:
+    """The roles with this permission that are shown everything."""
+    return GRANTS[permission] & GRANTS[Permission.ACCOUNT_UPDATE]
 
 
 # --- changing an account's values ---

@@ -111,26 +111,49 @@ class Order:
         return found.nulls_last() if self.nullable else found
 
 
-async def fetch(db: AsyncSession, statement: Select[Any], table: Table, query: Query, *, limit: int,
-                after: list[Any] | None, count: bool) -> Listed:  # fmt: skip
-    """Run `statement` under the client's conditions, in its order, from its cursor on.
+@dataclass(frozen=True)
+class Plan:
+    """A query as the database will be asked: one walk along an index after the other, until the page is full.
 
-    A first column that may be empty makes two segments, the filled rows and then the empty ones: each is one walk
-    along an index, which the two together are not.
+    A first column that may be empty makes two walks, the filled rows and then the empty ones: each is one walk along
+    an index, which the two together are not.
+    """
+
+    matching: Select[Any]
+    orders: Sequence[Order]
+    walks: Sequence[Select[Any]]
+
+
+def plan(statement: Select[Any], table: Table, query: Query, after: Sequence[Any] | None) -> Plan:
+    """How to run `statement` under the client's conditions, in its order, from behind `after` on.
 
     Raises:
         Invalid: unknown field, operator that the field has not, or a value that is none.
     """
-    statement = statement.where(*conditions(table, query))
-    total = await db.scalar(select(func.count()).select_from(statement.order_by(None).subquery())) if count else None
-    orders = _sort(table, query)
-    last = None if after is None else _revived(orders, after)
+    matching = statement.where(*conditions(table, query))
+    orders = sorts(table, query)
+    return Plan(matching, orders, list(_segments(matching, orders, after, table.model.id)))
+
+
+def counted(matching: Select[Any]) -> Select[Any]:
+    return select(func.count()).select_from(matching.order_by(None).subquery())
+
+
+async def fetch(db: AsyncSession, statement: Select[Any], table: Table, query: Query, *, limit: int,
+                after: list[Any] | None, count: bool) -> Listed:  # fmt: skip
+    """Run `statement` under the client's conditions, in its order, from its cursor on.
+
+    Raises:
+        Invalid: unknown field, operator that the field has not, or a value that is none.
+    """
+    asked = plan(statement, table, query, None if after is None else revived(sorts(table, query), after))
+    total = await db.scalar(counted(asked.matching)) if count else None
     rows: list[Any] = []
-    for walk in _segments(statement, orders, last, table.model.id):
+    for walk in asked.walks:
         if len(rows) <= limit:
             rows += (await db.execute(walk.limit(limit + 1 - len(rows)))).all()
     entities = [r[0] if len(r) == 1 else r for r in rows]
-    keys = [o.by.key for o in orders]
+    keys = [o.by.key for o in asked.orders]
 
     def position(row: Any) -> list[Any]:
         return [*(_kept(getattr(row, key)) for key in keys), str(row.id)]
@@ -177,13 +200,13 @@ def _kept(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _revived(orders: Sequence[Order], after: list[Any]) -> list[Any]:
+def revived(orders: Sequence[Order], after: Sequence[Any]) -> list[Any]:
     """The values of a cursor as the database compares them."""
     values = [moment(v) if isinstance(o.by.type, DateTime) else v for o, v in zip(orders, after[:-1], strict=True)]
     return [*values, UUID(after[-1])]
 
 
-def _sort(table: Table, query: Query) -> list[Order]:
+def sorts(table: Table, query: Query) -> list[Order]:
     found: list[Order] = []
     for asked in (query.sort or table.sort).split(","):
         name = asked.removeprefix("-")

@@ -1,0 +1,144 @@
+"""The express lane: transactions on the driver's own connection, for what is asked thousands of times a minute.
+
+SQLAlchemy compiles such a statement once and the driver runs it; sessions, mapped objects and a filter added to each
+statement would cost more than all the rest of the request. The wall in code does not reach these statements: each
+carries `partner_id` itself, and the tests of leaks cover it. The wall in the database holds here as everywhere.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import ClauseElement, bindparam
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.types import TypeEngine
+
+from app.db import AT_COMMIT, driver_error
+from app.policy import Access, Role
+
+DIALECT = dialect()  # pyright: ignore[reportUnknownVariableType, reportCallIssue, reportUntypedFunctionDecorator]
+
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+
+
+class Driver(Protocol):
+    """What is used of asyncpg's connection."""
+
+    async def execute(self, query: str) -> str: ...
+    async def fetch(self, query: str, *args: Any) -> list[Any]: ...
+    async def fetchrow(self, query: str, *args: Any) -> Any: ...
+    def is_closed(self) -> bool: ...
+
+
+def param(name: str, kind: TypeEngine[Any]) -> Any:
+    """A parameter of a prepared statement, whose value comes when it is run."""
+    return bindparam(name, None, type_=kind)
+
+
+class Prepared:
+    """A statement as the driver takes it: compiled once, its named parameters given each time."""
+
+    def __init__(self, statement: ClauseElement) -> None:
+        compiled: Any = statement.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True})
+        self.sql: str = compiled.string
+        values: dict[str, Any] = compiled.params
+        write = {name: bind.type.bind_processor(DIALECT) for name, bind in compiled.binds.items()}
+        self._given = [(name, values[name], write.get(name)) for name in compiled.positiontup]
+        columns: Sequence[Any] = list(getattr(statement, "selected_columns", ()))
+        self._read = [(n, read) for n, c in enumerate(columns) if (read := c.type.result_processor(DIALECT, None))]
+
+    async def all(self, line: Driver, **values: Any) -> list[tuple[Any, ...]]:
+        return [self._row(record) for record in await line.fetch(self.sql, *self._arguments(values))]
+
+    async def one(self, line: Driver, **values: Any) -> tuple[Any, ...] | None:
+        record = await line.fetchrow(self.sql, *self._arguments(values))
+        return None if record is None else self._row(record)
+
+    def _arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        found: list[Any] = []
+        for name, given, write in self._given:
+            value = values.get(name, given)
+            found.append(value if write is None or value is None else write(value))
+        return found
+
+    def _row(self, record: Any) -> tuple[Any, ...]:
+        if not self._read:
+            return tuple(record)
+        row = list(record)
+        for n, read in self._read:
+            if row[n] is not None:
+                row[n] = read(row[n])
+        return tuple(row)
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine, partner_id: UUID, *, lock: int | None = None) -> AsyncGenerator[Driver]:
+    """A transaction that is confined to one partner from its first breath: BEGIN and SET LOCAL are one round trip.
+
+    With `lock`, the advisory lock of that number is taken (shared) before anything is read.
+    """
+    raw = await engine.raw_connection()
+    line = cast("Driver", raw.driver_connection)
+    first = f"BEGIN; SET LOCAL app.partner_id = '{UUID(str(partner_id))}'"  # nothing but hexadecimal digits and dashes
+    if lock is not None:
+        first += f"; SELECT pg_advisory_xact_lock_shared({int(lock)})"
+    try:
+        await line.execute(first)
+        yield line
+        await _commit(line)
+    except FAILURES as error:
+        lost = line.is_closed()
+        await _undo(raw, line)
+        raise driver_error(error, lost=lost) from error
+    except asyncio.CancelledError:
+        raw.invalidate()  # in the middle of something: nobody knows of what
+        raise
+    except BaseException:
+        await _undo(raw, line)
+        raise
+    finally:
+        raw.close()
+
+
+async def _commit(line: Driver) -> None:
+    try:
+        await line.execute("COMMIT")
+    except FAILURES as error:
+        failure = driver_error(error, lost=True)
+        vars(failure)[AT_COMMIT] = True
+        raise failure from error
+
+
+async def _undo(raw: PoolProxiedConnection, line: Driver) -> None:
+    try:
+        await line.execute("ROLLBACK")
+    except FAILURES:
+        raw.invalidate()
+
+
+@dataclass(frozen=True, eq=False)
+class Guess:
+    """What will be asked next, most likely: one value, good for one version of the partner's columns.
+
+    It is worked out only for callers of the roles `open_to`.
+    """
+
+    version: int
+    value: Any
+    open_to: frozenset[Role]
+
+
+@dataclass(frozen=True)
+class Inside:
+    """Past the guard: who may, on which line; the version of the partner's columns; and the guess, if it was good."""
+
+    access: Access
+    line: Driver
+    version: int
+    guessed: Any

@@ -1,0 +1,130 @@
+"""Who calls, and what they are there: read from the token, and in one statement from the database."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from fastapi import Request
+from sqlalchemy import DateTime, Uuid, and_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.express import Driver, Prepared, param
+from app.models import Account, AccountMember, Partner, PartnerMember, Session, User, utc_now
+from app.models.partner import PartnerStatus
+from app.models.user import UserStatus
+from app.policy import Role
+from app.problems import Unauthenticated
+
+SEEN_EVERY = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Token:
+    """A verified access token; with an account, one that is good for that account alone."""
+
+    user_id: UUID
+    session_id: UUID
+    partner_id: UUID | None
+    account_id: UUID | None
+
+
+def token_of(request: Request) -> Token:
+    """Raises:
+    Unauthenticated: there is none, or it is not ours, or no longer good.
+    """
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthenticated
+    claims: Mapping[str, Any] = request.app.state.tokens.verify(credentials.strip())
+    partner_id, account_id = (UUID(claims[c]) if c in claims else None for c in ("partner_id", "account_id"))
+    return Token(UUID(claims["sub"]), UUID(claims["sid"]), partner_id, account_id)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the caller is, where: as one statement reads it. Null: not there, or no member."""
+
+    operator: bool
+    last_used_at: datetime
+    partner_status: PartnerStatus | None
+    partner_management_enabled: bool | None
+    partner_role: Role | None
+    account_id: UUID | None
+    account_role: Role | None
+
+    @property
+    def partner_roles(self) -> set[Role]:
+        """The roles that come from outside the account."""
+        member = {self.partner_role} if self.partner_role else set[Role]()
+        return member | ({Role.OPERATOR} if self.operator else set[Role]())
+
+
+_PARTNER, _ACCOUNT = param("partner", Uuid()), param("account", Uuid())
+
+STANDING = (
+    select(
+        User.operator, Session.last_used_at, Partner.status, Partner.partner_management_enabled,
+        PartnerMember.role, Account.id, AccountMember.role,
+    )
+    .select_from(Session)
+    .join(User, User.id == Session.user_id)
+    .outerjoin(Partner, Partner.id == _PARTNER)
+    .outerjoin(PartnerMember, and_(PartnerMember.partner_id == _PARTNER, PartnerMember.user_id == User.id))
+    .outerjoin(Account, and_(Account.partner_id == _PARTNER, Account.id == _ACCOUNT))
+    .outerjoin(AccountMember, and_(AccountMember.partner_id == _PARTNER, AccountMember.user_id == User.id,
+                                   AccountMember.account_id == _ACCOUNT))
+    .where(Session.id == param("session", Uuid()), Session.user_id == param("user", Uuid()),
+           Session.ended_at.is_(None), Session.expires_at > param("now", DateTime(timezone=True)),
+           User.status == UserStatus.ACTIVE)
+)  # fmt: skip
+"""User, session, partner, account and both roles, in one statement."""
+
+_USED = (
+    update(Session)
+    .where(Session.id == param("session", Uuid()))
+    .values(last_used_at=param("now", DateTime(timezone=True)))
+)
+_USED_EXPRESS = Prepared(_USED)
+
+
+def asked_of(token: Token, partner_id: UUID, account_id: UUID | None) -> dict[str, Any]:
+    """The parameters of `STANDING`."""
+    return {"session": token.session_id, "user": token.user_id, "partner": partner_id, "account": account_id,
+            "now": utc_now()}  # fmt: skip
+
+
+async def look_up(db: AsyncSession, token: Token, partner_id: UUID, account_id: UUID | None) -> Standing:
+    """Raises:
+    Unauthenticated: the session has ended or its user may not sign in.
+    """
+    found = (await db.execute(STANDING, asked_of(token, partner_id, account_id))).one_or_none()
+    if found is None:
+        raise Unauthenticated
+    standing = Standing(*found)
+    if _long_unseen(standing):
+        await db.execute(_USED, {"session": token.session_id, "now": utc_now()})
+    return standing
+
+
+async def look_up_express(
+    line: Driver, token: Token, partner_id: UUID, statement: Prepared, **values: Any
+) -> tuple[Standing, tuple[Any, ...]]:
+    """The same on the driver's connection; `statement` is `STANDING`, and asks more besides.
+
+    Raises:
+        Unauthenticated: the session has ended or its user may not sign in.
+    """
+    found = await statement.one(line, **asked_of(token, partner_id, None), **values)
+    if found is None:
+        raise Unauthenticated
+    standing = Standing(*found[:7])
+    if _long_unseen(standing):
+        await _USED_EXPRESS.all(line, session=token.session_id, now=utc_now())
+    return standing, found[7:]
+
+
+def _long_unseen(standing: Standing) -> bool:
+    """The use of a session is remembered to within five minutes: most requests write nothing."""
+    return utc_now() - standing.last_used_at > SEEN_EVERY
