@@ -5,20 +5,20 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from bench import contest, cursors, databases, load, plans, servers
+from bench import contest, cursors, databases, plans, servers
+from bench.client import Client
 from bench.databases import Server
 from bench.load import Load
-from bench.rounds import Line, play, slower
+from bench.rounds import Line, slower
 from bench.servers import Running
 
 SMALL: Final = 1_000
 PLAIN, HARD = 1.5, 15.0
-SLOW: Final = 0.3
-"""Seconds of a page from which on wrk would count too few of them."""
+LEAST: Final = 5
+"""Answers in a round, however slow they are."""
 
 Item = Mapping[str, Any]
 
@@ -131,36 +131,34 @@ class Grown:
     def _address(self, query: Mapping[str, Any]) -> str:
         return f"{self.running.url}?{urlencode(query, doseq=True)}"
 
-    def timed(self, case: Case, seconds: int) -> Load:
-        """One client that asks for the same page again and again."""
-        url, headers = self.url(case), self.running.headers
-        started = time.perf_counter()
-        contest.fetch(url, headers)
-        if time.perf_counter() - started < SLOW:
-            return load.get(url, headers, clients=1, seconds=seconds)
-        times = [_seconds(url, headers) for _ in range(3)]
-        return Load(len(times), len(times) / sum(times), statistics.median(times) * 1000)
 
-
-def _seconds(url: str, headers: Mapping[str, str]) -> float:
-    started = time.perf_counter()
-    contest.fetch(url, headers)
-    return time.perf_counter() - started
-
-
-def lines(server: Server, count: int, rounds: int, seconds: int) -> list[Line]:
+def lines(server: Server, count: int, rounds: int, seconds: float) -> list[Line]:
     found: list[Line] = []
     with ExitStack() as stack:
-        grown: dict[str, Grown] = {}
-        for name, size in (("large", count), ("small", SMALL)):
+        grown: list[Grown] = []
+        for size in (count, SMALL):
             database = databases.ready(server, size)
-            running = stack.enter_context(servers.ours(server, database))
-            grown[name] = Grown(server, size, database, running)
+            grown.append(Grown(server, size, database, stack.enter_context(servers.ours(server, database))))
         for case in CASES:
-            runs = play({name: partial(at.timed, case, seconds) for name, at in grown.items()}, rounds)
+            with ExitStack() as clients:
+                large, small = (clients.enter_context(Client(at.url(case), at.running.headers)) for at in grown)
+                _round(large, small, seconds)  # warmed up
+                played = [_round(large, small, seconds) for _ in range(rounds)]
+            runs = {"large": [r[0] for r in played], "small": [r[1] for r in played]}
             found.append(slower(case.what, runs, "large", "small", case.target))
             print(found[-1], flush=True)
     return found
+
+
+def _round(large: Client, small: Client, seconds: float) -> tuple[Load, Load]:
+    """By turns, for so long: what else the machine does hits both."""
+    times: tuple[list[float], list[float]] = ([], [])
+    until = time.monotonic() + seconds
+    while len(times[1]) < LEAST or time.monotonic() < until:
+        for asked, taken in zip((large, small), times, strict=True):
+            taken.append(asked.milliseconds())
+    first, second = (Load(len(t), 1000 * len(t) / sum(t), statistics.median(t)) for t in times)
+    return first, second
 
 
 def explained(server: Server, count: int) -> list[str]:

@@ -26,6 +26,8 @@ class Load:
     requests: int
     per_second: float
     p50: float
+    cpu: float = 0
+    """Milliseconds of processor time that an answer took the server's process (not PostgreSQL's), if that is known."""
 
 
 def install() -> None:

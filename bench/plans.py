@@ -69,7 +69,7 @@ def judge(what: str, found: list[Plan], index: str) -> str:
     """Print how it was done in the end, prepared and warm; what was wrong with it, if something was."""
     assert found, f"{what}: no plan was logged"
     last = found[-1]
-    print(f"{what:44} {last.milliseconds:9.2f} ms  {'; '.join(last.accesses)}", flush=True)
+    print(f"{what:42} {last.milliseconds:9.2f} ms  {'; '.join(last.accesses)}", flush=True)
     if any("Seq Scan" in scan for plan in found for scan in plan.accesses):
         return f"{what}: accounts were read from end to end"
     if index and not any(f"_{index}_id" in scan for scan in last.accesses):

@@ -30,10 +30,10 @@ class Line:
     def __str__(self) -> str:
         sign, verdict = "≤" if self.at_most else "≥", "ok" if self.met else "MISSED"
         spread = f"{self.low:.2f}-{self.high:.2f}"
-        return f"{self.what:44} {self.shown:34} {self.ratio:8.2f}  {spread:>13}  {sign} {self.target:<6g} {verdict}"
+        return f"{self.what:42} {self.shown:46} {self.ratio:8.2f}  {spread:>13}  {sign} {self.target:<6g} {verdict}"
 
 
-HEAD = f"{'':44} {'median of each':34} {'ratio':>8}  {'spread':>13}  target"
+HEAD = f"{'':42} {'median of each (processor time of one)':46} {'ratio':>8}  {'spread':>13}  target"
 
 
 def play(contenders: Mapping[str, Callable[[], Load]], rounds: int) -> dict[str, list[Load]]:
@@ -48,7 +48,8 @@ def faster(what: str, runs: Runs, one: str, other: str, target: float) -> Line:
     """How many times as many requests a second `one` answers as `other`."""
     ratios = [a.per_second / b.per_second for a, b in zip(runs[one], runs[other], strict=True)]
     rates = {name: statistics.median(r.per_second for r in runs[name]) for name in (one, other)}
-    shown = ", ".join(f"{name} {rate:,.0f}/s" for name, rate in rates.items())
+    cpu = {name: statistics.median(r.cpu for r in runs[name]) for name in rates}
+    shown = ", ".join(f"{name} {rate:,.0f}/s ({cpu[name]:.2f} ms)" for name, rate in rates.items())
     return Line(what, shown, statistics.median(ratios), min(ratios), max(ratios), target)
 
 

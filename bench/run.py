@@ -34,7 +34,7 @@ def main(
         if "export" in parts:
             lines += jobs.exported(server, min(rounds, 3))
         if "growth" in parts:
-            lines += growth.lines(server, 100_000 if quick else 1_000_000, rounds, 1)
+            lines += growth.lines(server, 100_000 if quick else 1_000_000, rounds, 0.5 if quick else 1)
         if plans:
             print(*growth.explained(server, 100_000 if quick else 1_000_000), sep="\n")
     if "import" in parts:  # when the others have stopped

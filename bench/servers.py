@@ -55,10 +55,6 @@ class Running:
         used = psutil.Process(self.process.pid).cpu_times()
         return used.user + used.system
 
-    def memory(self) -> int:
-        """Bytes that its process holds."""
-        return int(psutil.Process(self.process.pid).memory_info().rss)
-
 
 def settings_of(running: Running) -> Settings:
     assert running.settings is not None
