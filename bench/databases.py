@@ -6,7 +6,7 @@ import json
 import random
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -60,13 +60,18 @@ class Server:
         """An address as the application takes it; the owner's, unless it is another user's."""
         return self.local.url(database) if user is None else self.local.url(database, user)
 
-    @asynccontextmanager
-    async def connection(self, database: str = "postgres", user: str | None = None) -> AsyncGenerator[Any]:
-        found: Any = await asyncpg.connect(self.url(database, user).replace("+asyncpg", ""))  # pyright: ignore[reportUnknownVariableType] - it has no types
-        try:
-            yield found
-        finally:
-            await found.close()
+    def connection(self, database: str = "postgres") -> AbstractAsyncContextManager[Any]:
+        return connected(self.url(database))
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncGenerator[Any]:
+    """A connection of the driver's own, to an address as the application takes it."""
+    found: Any = await asyncpg.connect(url.replace("+asyncpg", ""))  # pyright: ignore[reportUnknownVariableType] - it has no types
+    try:
+        yield found
+    finally:
+        await found.close()
 
 
 def ready(server: Server, count: int) -> str:
@@ -151,23 +156,28 @@ async def _fill(server: Server, name: str, count: int) -> None:
     await migrate.upgrade(server.url(name))
     async with server.connection(name) as connection:
         await connection.execute(f"ALTER ROLE {APP_ROLE} LOGIN")
-        indexes = await connection.fetch(
-            "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'accounts' AND indexname NOT LIKE 'pk%'"
-        )
-        for index in indexes:  # made anew behind the data: one sort each, instead of a search for every row
-            await connection.execute(f"DROP INDEX {index['indexname']}")
-        await _people(connection)
-        chance, step = random.Random(data.VERSION), timedelta(minutes=1)
-        await _partner(connection, PARTNER, "Sensorhaus GmbH", count, turn=0)
-        for number in range(OTHERS):
-            size = min(60, 3 + int(chance.expovariate(1 / 18)))
-            partner_id = data.uuid7(data.START + step * number, chance)
-            await _partner(connection, partner_id, f"Partner {number:04}", size, turn=number)
-        await connection.execute("SET maintenance_work_mem = '512MB'")
-        for index in indexes:
-            await connection.execute(index["indexdef"])
-        await connection.execute("VACUUM (ANALYZE)")
-        await connection.execute("CHECKPOINT")
+        await fill(connection, count, others=OTHERS)
+
+
+async def fill(connection: Any, count: int, *, others: int) -> None:
+    """So many accounts of one partner, and those of so many others, into an empty migrated database; as its owner."""
+    indexes = await connection.fetch(
+        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'accounts' AND indexname NOT LIKE 'pk%'"
+    )
+    for index in indexes:  # made anew behind the data: one sort each, instead of a search for every row
+        await connection.execute(f"DROP INDEX {index['indexname']}")
+    await _people(connection)
+    chance, step = random.Random(data.VERSION), timedelta(minutes=1)
+    await _partner(connection, PARTNER, "Sensorhaus GmbH", count, turn=0)
+    for number in range(others):
+        size = min(60, 3 + int(chance.expovariate(1 / 18)))
+        partner_id = data.uuid7(data.START + step * number, chance)
+        await _partner(connection, partner_id, f"Partner {number:04}", size, turn=number)
+    await connection.execute("SET maintenance_work_mem = '512MB'")
+    for index in indexes:
+        await connection.execute(index["indexdef"])
+    await connection.execute("VACUUM (ANALYZE)")
+    await connection.execute("CHECKPOINT")
 
 
 async def _people(connection: Any) -> None:
