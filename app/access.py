@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import policy
 from app.db import Db, UnitsOfWork, unit_of_work
 from app.express import Guess, Inside, Prepared, transaction
+from app.idempotency import recall
 from app.models import PLATFORM, Partner, PartnerMember, User, new_id
 from app.models.partner import PartnerStatus
 from app.policy import (
@@ -38,7 +39,6 @@ from app.problems import (
     PartnerManagementOff,
     PartnerSuspended,
 )
-from app.rest import recall
 from app.standing import STANDING, Standing, Token, look_up, look_up_express, token_of
 from app.tenancy import EVERYONE, confine
 

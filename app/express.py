@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import ClauseElement, bindparam
+from sqlalchemy import ARRAY, ClauseElement, bindparam
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection
@@ -51,7 +51,7 @@ class Prepared:
         write = {name: bind.type.bind_processor(DIALECT) for name, bind in compiled.binds.items()}
         self._given = [(name, values[name], write.get(name)) for name in compiled.positiontup]
         columns: Sequence[Any] = list(getattr(statement, "selected_columns", ()))
-        self._read = [(n, read) for n, c in enumerate(columns) if (read := c.type.result_processor(DIALECT, None))]
+        self._read = [(n, read) for n, c in enumerate(columns) if (read := _reading(c.type))]
 
     async def all(self, line: Driver, **values: Any) -> list[tuple[Any, ...]]:
         return [self._row(record) for record in await line.fetch(self.sql, *self._arguments(values))]
@@ -77,13 +77,18 @@ class Prepared:
         return tuple(row)
 
 
+def _reading(kind: Any) -> Any:
+    """What makes a value of the driver's into one of ours; the driver's lists are lists already."""
+    return None if isinstance(kind, ARRAY) else kind.result_processor(DIALECT, None)
+
+
 @asynccontextmanager
 async def transaction(engine: AsyncEngine, partner_id: UUID, *, lock: int | None = None) -> AsyncGenerator[Driver]:
     """A transaction that is confined to one partner from its first breath: BEGIN and SET LOCAL are one round trip.
 
     With `lock`, the advisory lock of that number is taken (shared) before anything is read.
     """
-    raw = await engine.raw_connection()
+    raw = await _connection(engine)
     line = cast("Driver", raw.driver_connection)
     first = f"BEGIN; SET LOCAL app.partner_id = '{UUID(str(partner_id))}'"  # nothing but hexadecimal digits and dashes
     if lock is not None:
@@ -104,6 +109,13 @@ async def transaction(engine: AsyncEngine, partner_id: UUID, *, lock: int | None
         raise
     finally:
         raw.close()
+
+
+async def _connection(engine: AsyncEngine) -> PoolProxiedConnection:
+    try:
+        return await engine.raw_connection()
+    except cast("Any", engine.dialect).loaded_dbapi.Error as error:  # not wrapped, as those of statements are
+        raise driver_error(error, lost=False) from error
 
 
 async def _commit(line: Driver) -> None:

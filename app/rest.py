@@ -2,38 +2,33 @@
 
 import asyncio
 import hashlib
+import hmac
 import json
 import random
 import re
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Generic, Protocol, TypeVar, cast
-from uuid import UUID
+from functools import lru_cache
+from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
+from urllib.parse import quote
 
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from itsdangerous import BadData, URLSafeSerializer
 from pydantic import BaseModel, Field
-from sqlalchemy import literal
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db import is_transient, sqlstate
-from app.models import StoredAnswer
+from app.db import is_transient
+from app.idempotency import Replay, fingerprint, idempotency_key, remember
 from app.problems import (
     Fault,
     Invalid,
-    KeyInUse,
-    KeyReused,
     PreconditionRequired,
     Text,
     VersionMismatch,
 )
 from app.strict import StrictRequest
-from app.tenancy import confine
 
 T = TypeVar("T")
 
@@ -186,8 +181,9 @@ class Paging:
     def _link(self, cursor: str | None) -> dict[str, str]:
         if cursor is None or self.request.method != "GET":
             return {}
-        url = self.request.url.include_query_params(cursor=cursor)
-        return {"Link": f'<{url.path}?{url.query}>; rel="next"'}
+        scope = self.request.scope
+        same = [part for part in scope["query_string"].decode().split("&") if part and not part.startswith("cursor=")]
+        return {"Link": f'<{quote(scope["path"])}?{"&".join([*same, f"cursor={cursor}"])}>; rel="next"'}
 
 
 PAGING = ("cursor", "limit", "count")
@@ -195,7 +191,13 @@ PAGING = ("cursor", "limit", "count")
 
 def _cursors(request: Request, signed_to: str) -> URLSafeSerializer:
     """Signs cursors to their query: one that is used with another filter or sort is refused."""
-    return URLSafeSerializer(request.app.state.keys.derived("cursors"), salt=f"{request.url.path}?{signed_to}")
+    return _signing(request.app.state.keys.derived("cursors"), f"{request.scope['path']}?{signed_to}")
+
+
+@lru_cache(maxsize=1000)
+def _signing(key: bytes, query: str) -> URLSafeSerializer:
+    own = hmac.digest(key, query.encode(), "sha256")
+    return URLSafeSerializer(own, signer_kwargs={"key_derivation": "none", "digest_method": hashlib.sha256})
 
 
 def paging(request: Request, limit: int, cursor: str | None, signed_to: str, *, count: bool, pointer: str) -> Paging:
@@ -214,7 +216,23 @@ def paging(request: Request, limit: int, cursor: str | None, signed_to: str, *, 
 NO_CURSOR = Text("Not a cursor of this list with these parameters.", "Kein Cursor dieser Liste mit diesen Parametern.")
 
 
-async def page_query(
+@dataclass(frozen=True)
+class PageAsked:
+    """What a query string says of the page, not yet checked."""
+
+    limit: int
+    cursor: str | None
+    count: bool
+    signed_to: str
+
+    def of(self, request: Request) -> Paging:
+        """Raises:
+        Invalid: the cursor is not one of this query.
+        """
+        return paging(request, self.limit, self.cursor, self.signed_to, count=self.count, pointer="query:cursor")
+
+
+async def page_asked(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=200, description="Rows on a page.")] = 50,
     cursor: Annotated[
@@ -222,9 +240,16 @@ async def page_query(
         Query(max_length=MAX_CURSOR, description="`next_cursor` of the page before, with the same parameters."),
     ] = None,
     count: Annotated[bool, Query(description="Also count all rows, as `total`. Costs time on large lists.")] = False,
-) -> Paging:
+) -> PageAsked:
     query = sorted((k, v) for k, v in request.query_params.multi_items() if k not in PAGING)
-    return paging(request, limit, cursor, str(query), count=count, pointer="query:cursor")
+    return PageAsked(limit, cursor, count, str(query))
+
+
+AskedPage = Annotated[PageAsked, Depends(page_asked)]
+
+
+async def page_query(request: Request, asked: AskedPage) -> Paging:
+    return asked.of(request)
 
 
 PageQuery = Annotated[Paging, Depends(page_query)]
@@ -303,76 +328,3 @@ def conditional(request: Request, response: Response, tag_content: bool) -> Resp
         kept = {name: response.headers[name] for name in FRESHENED if name in response.headers}
         return Response(status_code=304, headers=kept)
     return response
-
-
-# --- Idempotency-Key ---
-
-LOCK_TIMEOUT: Final = "55P03"
-KEPT_HEADERS = ("ETag", "Location", "Content-Type")
-KEY_FAULT = Fault("header:idempotency-key", "string_pattern_mismatch",
-                  Text("1 to 255 visible ASCII characters.", "1 bis 255 sichtbare ASCII-Zeichen."))  # fmt: skip
-
-
-class Replay(Exception):
-    """Ends the request early with the answer that was stored."""
-
-    def __init__(self, response: Response) -> None:
-        self.response = response
-
-
-def idempotency_key(request: Request) -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable() and " " not in key):
-        raise Invalid(errors=[KEY_FAULT])
-    return key
-
-
-def fingerprint(request: Request, body: bytes) -> bytes:
-    target = f"{request.method} {request.url.path}?{request.url.query}\n"
-    return hashlib.sha256(target.encode() + body).digest()
-
-
-async def recall(request: Request, db: AsyncSession, partner_id: UUID, actor_id: UUID) -> None:
-    """Called by the guard once it has granted access: claim the key, or replay what it got before.
-
-    A twin that runs at the same time waits here for the first one's commit.
-
-    Raises:
-        Replay: the stored answer.
-        KeyReused: the key came with a different request before.
-    """
-    if "idempotency" not in request.scope:
-        return
-    key, print_ = request.scope["idempotency"]
-    row = StoredAnswer(
-        partner_id=partner_id, actor_id=actor_id, key=key, fingerprint=print_, status=0, headers={}, body=b""
-    )
-    values = {c.key: getattr(row, c.key) for c in StoredAnswer.__mapper__.column_attrs}
-    claim = insert(StoredAnswer).values(**values).on_conflict_do_nothing().returning(literal(1))
-    try:
-        claimed = await (await db.connection()).scalar(claim)
-    except DBAPIError as error:
-        if sqlstate(error) != LOCK_TIMEOUT:
-            raise
-        raise KeyInUse from None  # the first one takes its time
-    if claimed:
-        request.scope["stored_answer"] = await db.get_one(StoredAnswer, (partner_id, actor_id, key))
-        return
-    stored = await db.get(StoredAnswer, (partner_id, actor_id, key))
-    if stored is None:  # the first one was rolled back between our two statements
-        raise KeyInUse
-    if stored.fingerprint != print_:
-        raise KeyReused
-    raise Replay(Response(stored.body, stored.status, {**stored.headers, "Idempotency-Replayed": "true"}))
-
-
-async def remember(request: Request, response: Response) -> None:
-    """Keep the answer with its effect, in the request's own transaction."""
-    stored = cast("StoredAnswer | None", request.scope.get("stored_answer"))
-    if stored is None:
-        return
-    db: AsyncSession = request.scope["session"]
-    await confine(db, stored.partner_id)
-    stored.status, stored.body = response.status_code, bytes(response.body)
-    stored.headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
-    await db.flush()

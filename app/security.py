@@ -47,7 +47,7 @@ CHECKS = {f"require_{claim}": True for claim in ("aud", "exp", "iat", "iss", "jt
 # --- keys ---
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Keys:
     """The service's secrets: signing keys by `kid` (the first signs), and one secret for everything symmetric."""
 
@@ -56,6 +56,7 @@ class Keys:
     jwks: list[dict[str, str]]
     secret: bytes = field(repr=False)
 
+    @lru_cache(maxsize=100)  # noqa: B019 - a process has one Keys, for as long as it lives
     def derived(self, purpose: str) -> bytes:
         """A key of 256 bits for one purpose only."""
         return hmac.digest(self.secret, purpose.encode(), "sha256")

@@ -22,9 +22,9 @@ from app.routers import (
 )
 
 ROUTERS = [
-    r.router
-    for r in (
+    accounts.table,
+    *(r.router for r in (
         accounts, account_searches, account_batches, members, invitations, switches, properties, partners,
         sessions, me, registrations, password_resets, roles, health, pages,
-    )
+    )),
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app.access import Gate, at_gate, in_account, in_partner
 from app.db import Db
+from app.lanes import ExpressRoute
 from app.models import Account
 from app.policy import Access, Permission
 from app.problems import (
@@ -18,7 +19,7 @@ from app.problems import (
     VersionMismatch,
     raises,
 )
-from app.rest import IdempotentRoute, IfMatch, Page, PageQuery, created, tagged
+from app.rest import AskedPage, IdempotentRoute, IfMatch, Page, PageQuery, created, tagged
 from app.routers.listing import list_query, page_through
 from app.schemas.account import AccountCreate, AccountOverview, AccountRead, AccountUpdate
 from app.schemas.property import KEY
@@ -26,7 +27,9 @@ from app.schemas.property_history import PropertyHistoryRead
 from app.services import accounts, histories, invitations, lists, members, tables
 from app.services.columns import load
 
-router = APIRouter(prefix="/v1/partners/{partner_id}/accounts", tags=["accounts"], route_class=IdempotentRoute)
+AT: Any = {"prefix": "/v1/partners/{partner_id}/accounts", "tags": ["accounts"]}
+router = APIRouter(**AT, route_class=IdempotentRoute)
+table = APIRouter(**AT, route_class=ExpressRoute)
 
 MayCreate = Annotated[Access, in_partner(Permission.ACCOUNT_CREATE)]
 MayList = Annotated[Gate, at_gate(Permission.ACCOUNT_LIST)]
@@ -53,11 +56,11 @@ async def create_account(
     return accounts.shown(known, access, created(response, request, account, account.id, known.version))
 
 
-@router.get("", response_model=Page[AccountRead], openapi_extra=raises(ColumnNotReady))
-async def list_accounts(gate: MayList, page: PageQuery, query: AccountQuery, columns: ColumnNames = None) -> Response:
+@table.get("", response_model=Page[AccountRead], openapi_extra=raises(ColumnNotReady))
+async def list_accounts(gate: MayList, page: AskedPage, query: AccountQuery, columns: ColumnNames = None) -> Response:
     """The accounts table, a page at a time. Archived accounts are left out unless a filter names `status`."""
     names = tuple(columns.split(",")) if columns else None
-    return await page_through(gate, page, query, names, "query:columns")
+    return await page_through(gate, page.of(gate.request), query, names, "query:columns")
 
 
 @router.get("/{account_id}", response_model=AccountRead)

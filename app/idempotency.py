@@ -1,0 +1,86 @@
+"""A POST that is repeated with the same Idempotency-Key has its effect once, and gets the first answer again."""
+
+import hashlib
+from typing import Final, cast
+from uuid import UUID
+
+from fastapi import Request, Response
+from sqlalchemy import literal
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db import sqlstate
+from app.models import StoredAnswer
+from app.problems import Fault, Invalid, KeyInUse, KeyReused, Text
+from app.tenancy import confine
+
+LOCK_TIMEOUT: Final = "55P03"
+KEPT_HEADERS = ("ETag", "Location", "Content-Type")
+KEY_FAULT = Fault("header:idempotency-key", "string_pattern_mismatch",
+                  Text("1 to 255 visible ASCII characters.", "1 bis 255 sichtbare ASCII-Zeichen."))  # fmt: skip
+
+
+class Replay(Exception):
+    """Ends the request early with the answer that was stored."""
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+
+
+def idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (0 < len(key) <= 255 and key.isascii() and key.isprintable() and " " not in key):
+        raise Invalid(errors=[KEY_FAULT])
+    return key
+
+
+def fingerprint(request: Request, body: bytes) -> bytes:
+    target = f"{request.method} {request.url.path}?{request.url.query}\n"
+    return hashlib.sha256(target.encode() + body).digest()
+
+
+async def recall(request: Request, db: AsyncSession, partner_id: UUID, actor_id: UUID) -> None:
+    """Called by the guard once it has granted access: claim the key, or replay what it got before.
+
+    A twin that runs at the same time waits here for the first one's commit.
+
+    Raises:
+        Replay: the stored answer.
+        KeyReused: the key came with a different request before.
+    """
+    if "idempotency" not in request.scope:
+        return
+    key, print_ = request.scope["idempotency"]
+    row = StoredAnswer(
+        partner_id=partner_id, actor_id=actor_id, key=key, fingerprint=print_, status=0, headers={}, body=b""
+    )
+    values = {c.key: getattr(row, c.key) for c in StoredAnswer.__mapper__.column_attrs}
+    claim = insert(StoredAnswer).values(**values).on_conflict_do_nothing().returning(literal(1))
+    try:
+        claimed = await (await db.connection()).scalar(claim)
+    except DBAPIError as error:
+        if sqlstate(error) != LOCK_TIMEOUT:
+            raise
+        raise KeyInUse from None  # the first one takes its time
+    if claimed:
+        request.scope["stored_answer"] = await db.get_one(StoredAnswer, (partner_id, actor_id, key))
+        return
+    stored = await db.get(StoredAnswer, (partner_id, actor_id, key))
+    if stored is None:  # the first one was rolled back between our two statements
+        raise KeyInUse
+    if stored.fingerprint != print_:
+        raise KeyReused
+    raise Replay(Response(stored.body, stored.status, {**stored.headers, "Idempotency-Replayed": "true"}))
+
+
+async def remember(request: Request, response: Response) -> None:
+    """Keep the answer with its effect, in the request's own transaction."""
+    stored = cast("StoredAnswer | None", request.scope.get("stored_answer"))
+    if stored is None:
+        return
+    db: AsyncSession = request.scope["session"]
+    await confine(db, stored.partner_id)
+    stored.status, stored.body = response.status_code, bytes(response.body)
+    stored.headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+    await db.flush()
