@@ -1,11 +1,13 @@
 """Cursors into the depth of a table, as if one had leafed there: the application's own, for a position read by SQL."""
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from itsdangerous import URLSafeSerializer
 
+from app import rest
 from app.main import load_keys
 from bench import contest, databases
 from bench.databases import PARTNER, Server
@@ -27,11 +29,10 @@ def behind(server: Server, database: str, running: Running, query: Mapping[str, 
 
 
 def _signer(running: Running, query: Mapping[str, Any]) -> URLSafeSerializer:
-    """As `rest.paging` has it."""
-    signed_to = str(sorted((k, v) for k, v in query.items()))
-    return URLSafeSerializer(
-        load_keys(settings_of(running)).derived("cursors"), salt=f"{urlsplit(running.url).path}?{signed_to}"
-    )
+    """As the application has it for this list with these parameters."""
+    state = SimpleNamespace(keys=load_keys(settings_of(running)))
+    request: Any = SimpleNamespace(app=SimpleNamespace(state=state), scope={"path": urlsplit(running.url).path})
+    return rest._cursors(request, str(sorted(query.items())))
 
 
 def _position(server: Server, database: str, sort: str, behind: int) -> list[Any]:

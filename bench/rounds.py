@@ -30,10 +30,10 @@ class Line:
     def __str__(self) -> str:
         sign, verdict = "≤" if self.at_most else "≥", "ok" if self.met else "MISSED"
         spread = f"{self.low:.2f}-{self.high:.2f}"
-        return f"{self.what:42} {self.shown:46} {self.ratio:8.2f}  {spread:>13}  {sign} {self.target:<6g} {verdict}"
+        return f"{self.what:43} {self.shown:50} {self.ratio:8.2f}  {spread:>13}  {sign} {self.target:<6g} {verdict}"
 
 
-HEAD = f"{'':42} {'median of each (processor time of one)':46} {'ratio':>8}  {'spread':>13}  target"
+HEAD = f"{'':43} {'median of each (processor time of one)':50} {'ratio':>8}  {'spread':>13}  target"
 
 
 def play(contenders: Mapping[str, Callable[[], Load]], rounds: int) -> dict[str, list[Load]]:
