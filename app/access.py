@@ -132,13 +132,13 @@ class Gate:
     permission: Permission
 
     @asynccontextmanager
-    async def enter(self, guess: Guess | None = None, **values: Any) -> AsyncGenerator[Inside]:
+    async def enter(self, guess: Guess | None = None, *, plans: str = "", **values: Any) -> AsyncGenerator[Inside]:
         """Open a transaction and find out whether the caller may; `guess`, with its `values`, is answered besides.
 
         Raises:
             The problems of `in_partner`.
         """
-        async with transaction(self.request.app.state.engine, self.partner_id) as line:
+        async with transaction(self.request.app.state.engine, self.partner_id, plans=plans) as line:
             statement = _with_guess(guess)
             found, more = await look_up_express(line, self.token, self.partner_id, statement, **values)
             access = _granted_in_partner(self.request, self.token, found, self.permission, self.partner_id)

@@ -54,6 +54,6 @@ async def page_through(
     after = None if page.after is None else tuple(page.after)
     asked = pages.Asked(query, columns, page.limit, after, page.count, columns_pointer)
     guess, values = pages.guess(gate.partner_id, asked)
-    async with gate.enter(guess, **values) as inside:
+    async with gate.enter(guess, plans=asked.plans, **values) as inside:
         found = await pages.fetched(inside, asked)
     return page.answer(found.rows, found.total)

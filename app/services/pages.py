@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, array
 
-from app.express import Guess, Inside, Prepared, param
+from app.express import CHOOSING, WALKING, Guess, Inside, Prepared, param
 from app.models import Account
 from app.policy import Permission
 from app.problems import Problem
@@ -54,6 +54,11 @@ class Asked:
     after: tuple[Any, ...] | None
     count: bool
     columns_pointer: str = "query:columns"
+
+    @property
+    def plans(self) -> str:
+        """Without conditions, the order of an index is the way; with some, it depends on them."""
+        return CHOOSING if self.query.filter or self.query.q or self.query.all or self.query.any else WALKING
 
 
 @dataclass(frozen=True)
