@@ -63,6 +63,12 @@ class Settings(BaseSettings):
     )
     pool_size: int = Field(default=10, ge=1, description="Database connections per process.")
     pool_timeout_seconds: float = Field(default=5, gt=0, description="Longest wait for one; then the answer is 503.")
+    exports_at_once: int = Field(
+        default=4, ge=1, description="Exports that run at once per process (at most half of POOL_SIZE); then 503."
+    )
+    export_seconds: float = Field(
+        default=600, gt=0, description="Longest time that an export may take; who reads more slowly is cut off."
+    )
     access_token_minutes: int = Field(default=15, ge=1, le=60, description="How long an access token is good.")
     session_days: int = Field(default=30, ge=1, le=365, description="After which a log-in ends, used or not.")
     invitation_days: int = Field(default=7, ge=1, le=90, description="How long the link of an invitation is good.")

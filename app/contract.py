@@ -58,6 +58,8 @@ HEADERS: Final[dict[str, Document]] = {
                         format="uri-reference"),
     "Link": _header('RFC 8288; rel="next" while there is another page.', '</v1/partners?cursor=eyJ>; rel="next"',
                     maxLength=4000),
+    "Content-Disposition": _header("RFC 6266: that it is a file, and its name.",
+                                   'attachment; filename="accounts-2026-11-24.csv"'),
     "Allow": _header("Methods of this address.", "GET, PATCH"),
     "Idempotency-Replayed": _header("`true` when this is the answer to an earlier request with the same key.", "true",
                                     enum=["true"]),
@@ -128,7 +130,7 @@ def _operations(doc: Document) -> Iterator[tuple[str, str, Document]]:
 
 def _finish(path: str, method: str, operation: Document) -> None:
     permission = operation["x-permission"]
-    operation["summary"] = operation["description"].split(". ")[0].split(": ")[0].rstrip(".")
+    operation["summary"] = re.split(r"[.:]\s", operation["description"])[0].rstrip(".")
     if permission == "public":
         operation["security"] = [{}, {SCHEME: []}] if operation.pop("x-optional-token", False) else []
     else:
@@ -204,6 +206,8 @@ def _success_headers(operation: Document, method: str, *, idempotent: bool) -> l
     reference: str = content.get("application/json", {}).get("schema", {}).get("$ref", "")
     if reference.endswith("Page"):
         return ["Link"]
+    if content and not any(media_type.endswith("json") for media_type in content):
+        return ["Content-Disposition"]  # a file
     tagged = bool(content) and (method in ("get", "patch") or idempotent)
     return (["ETag"] if tagged else []) + (["Location"] if idempotent and "201" in responses else [])
 
@@ -311,6 +315,8 @@ def _parameter(schema: Document) -> None:
     _fold_null(schema)
     if isinstance(schema.get("type"), list):
         schema["type"] = next(t for t in schema["type"] if t != "null")
+    if None in schema.get("enum", ()):
+        schema["enum"].remove(None)
     if isinstance(schema.get("items"), dict):
         schema["items"].pop("title", None)
 

@@ -124,6 +124,14 @@ async def unit_of_work(sessions: Sessions) -> AsyncGenerator[AsyncSession]:
         await _commit(session)
 
 
+@asynccontextmanager
+async def snapshot(sessions: Sessions) -> AsyncGenerator[AsyncSession]:
+    """A unit of work that only reads, and sees all as it was at its first statement, however long it takes."""
+    async with unit_of_work(sessions) as session:
+        await session.connection(execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
+        yield session
+
+
 async def _commit(session: AsyncSession) -> None:
     try:
         await session.commit()
@@ -147,7 +155,8 @@ async def get_session(request: Request) -> AsyncGenerator[AsyncSession]:
 Db = Annotated[AsyncSession, Depends(get_session, scope="function")]
 
 UnitsOfWork = Annotated[Sessions, Depends(get_sessions)]
-"""For the few operations that must not hold a connection while they compute (password hashing)."""
+"""For the few operations that must not hold a connection while they compute (password hashing), or that read on while
+their answer is being sent (exports)."""
 
 
 SQLSTATES: Mapping[str, str] = {"40001": "serialization", "40P01": "deadlock"}

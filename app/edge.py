@@ -32,7 +32,15 @@ TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 MAX_TARGET = 16_384  # a cursor may be half of that, see rest.MAX_CURSOR
 MAX_HEADERS = 32_768
 METHODS = {"GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"}
-SHOWN_HEADERS = ["ETag", "Location", "Link", "X-Request-Id", "Retry-After", "Idempotency-Replayed"]
+SHOWN_HEADERS = [
+    "ETag",
+    "Location",
+    "Link",
+    "X-Request-Id",
+    "Retry-After",
+    "Idempotency-Replayed",
+    "Content-Disposition",
+]
 LOOPBACK = {b"127.0.0.1", b"localhost", b"[::1]", b""}
 UNLOGGED = ("/health/", "/metrics")
 
@@ -114,7 +122,7 @@ class Exchange:
         if trace:
             structlog.contextvars.bind_contextvars(trace_id=trace[1].decode())
         if self.head:  # RFC 9110, 9.3.2: GET without the body
-            scope["method"] = "GET"
+            scope["method"], scope["head"] = "GET", True
         try:
             self.refuse_unreadable()
             await self.edge.app(scope, self.receive, self.send)

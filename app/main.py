@@ -16,12 +16,13 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import compile_path
-from starlette_compress import CompressMiddleware
+from starlette_compress import CompressMiddleware, add_compress_type
 
 from app import contract, faults, logs, migrate, security
 from app.access import refuse_unguarded
 from app.config import Settings
 from app.db import APP_ROLE, connect, refuse_unsafe_role
+from app.downloads import Places
 from app.edge import Cors, Edge
 from app.localpg import LocalPg
 from app.post import Mailbox, Smtp, Transport
@@ -36,6 +37,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Tenantry", version=VERSION, lifespan=_lifespan, openapi_url=None, redirect_slashes=False)
     app.state.settings = settings
     app.state.mailbox = mailbox_of(settings)
+    app.state.places = Places(min(settings.exports_at_once, max(1, settings.pool_size // 2)))
     faults.install(app)
     for router in ROUTERS:
         refuse_unguarded(_routes(router.routes))
@@ -50,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
         return app.openapi_schema
 
     app.openapi = finished
+    add_compress_type("text/csv")
     app.add_middleware(CompressMiddleware, minimum_size=1024, brotli=False)
     if settings.cors_origins:
         app.add_middleware(Cors.around, settings=settings)

@@ -414,6 +414,21 @@ class ColumnNotReady(Problem):
     fixed_headers = {"Retry-After": "2"}
 
 
+class ExportsBusy(Problem):
+    status, code = 503, "exports_busy"
+    title = Text("As many exports are running as can", "Es laufen so viele Exporte, wie möglich sind")
+    detail = Text("Try again when one of them has ended: after the given time.",
+                  "Versuchen Sie es nach der genannten Zeit wieder, wenn einer davon fertig ist.")  # fmt: skip
+    fixed_headers = {"Retry-After": "5"}
+
+
+class TooManyRows(Problem):
+    status, code = 409, "too_many_rows"
+    title = Text("There are more rows than a sheet can hold", "Es sind mehr Zeilen, als ein Tabellenblatt fasst")
+    detail = Text("A sheet holds 1,048,575 accounts: filter them, or take the CSV file.",
+                  "Ein Blatt fasst 1.048.575 Konten: filtern Sie, oder nehmen Sie die CSV-Datei.")  # fmt: skip
+
+
 class ValuesConflict(Problem):
     status, code = 409, "values_conflict"
     title = Text("Accounts have values that this would make invalid", "Konten haben Werte, die ungültig würden")

@@ -382,7 +382,7 @@ def test_csv_is_that_of_the_rfc(file: Path):
     row = ['a "b"', "c,d", "e\nf", "", None, -5, Decimal("-1E+3"), True, DAY, aware]
     write(file, CsvWriter(), [*"abcdefghij"], [row])
     assert file.read_bytes() == (
-        b'a,b,c,d,e,f,g,h,i,j\r\n"a ""b""","c,d","e\nf",,,-5,-1000,true,2026-12-31,2026-12-31T14:30:00+00:00\r\n'
+        b'a,b,c,d,e,f,g,h,i,j\r\n"a ""b""","c,d","e\nf",,,-5,-1000,true,2026-12-31,2026-12-31T14:30:00.000Z\r\n'
     )
     write(
         file,

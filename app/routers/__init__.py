@@ -7,6 +7,7 @@ from app.routers import (
     account_batches,
     account_searches,
     accounts,
+    exports,
     health,
     invitations,
     me,
@@ -24,7 +25,7 @@ from app.routers import (
 ROUTERS = [
     accounts.table,
     *(r.router for r in (
-        accounts, account_searches, account_batches, members, invitations, switches, properties, partners,
+        accounts, account_searches, account_batches, exports, members, invitations, switches, properties, partners,
         sessions, me, registrations, password_resets, roles, health, pages,
     )),
 ]  # fmt: skip

@@ -161,6 +161,16 @@ async def fetch(db: AsyncSession, statement: Select[Any], table: Table, query: Q
     return Listed(entities, total, position)
 
 
+def whole(statement: Select[Any], table: Table, query: Query) -> Select[Any]:
+    """All rows that `fetch` finds page by page, in the same order, as one statement.
+
+    Raises:
+        Invalid: as `fetch`.
+    """
+    orders = sorts(table, query)
+    return _walk(statement.where(*conditions(table, query)), orders, None, table.model.id, orders[0].descending)
+
+
 def _segments(statement: Select[Any], orders: Sequence[Order], last: Sequence[Any] | None,
               ids: Any) -> Iterator[Select[Any]]:  # fmt: skip
     first, rest = replace(orders[0], nullable=False), orders[1:]

@@ -41,15 +41,18 @@ class CsvWriter:
 
     media_type = "text/csv; charset=utf-8"
 
-    def __init__(self, *, style: str = "plain", bom: bool = False) -> None:
+    def __init__(self, *, style: str = "plain", separator: str | None = None, bom: bool = False) -> None:
         german = style == "german"
         self._bom = bom
         self._buffer = StringIO()
-        self._separator = ";" if german else ","
+        self._separator = separator or (";" if german else ",")
         self._csv = csv.writer(self._buffer, delimiter=self._separator)
         self._texts: Mapping[type, Callable[[Any], str]] = _GERMAN if german else _PLAIN
 
     def head(self, columns: Sequence[str]) -> bytes:
+        if len(columns) == 1:  # nothing stands between cells; who reads the file takes a comma for what does
+            self._separator = ","
+            self._csv = csv.writer(self._buffer, delimiter=self._separator)
         # A first line sep=; unquoted would name the separator instead of the column.
         quoting = csv.QUOTE_ALL if columns[0].lower().startswith("sep=") else csv.QUOTE_MINIMAL
         csv.writer(self._buffer, delimiter=self._separator, quoting=quoting).writerow([disarmed(c) for c in columns])
@@ -76,20 +79,35 @@ class CsvWriter:
         return text.encode("utf-8")
 
 
+_DOUBTFUL = re.compile(r"-?[1-9][0-9]{0,2}\.[0-9]{3}")
+
+
+def _decimal(value: Decimal) -> str:
+    """With one more zero where the point could be taken for one between thousands: 1.2340 is not 1234."""
+    text = f"{value:f}"
+    return f"{text}0" if text[-4:-3] == "." and _DOUBTFUL.fullmatch(text) else text
+
+
+def _moment_text(value: datetime) -> str:
+    """ISO 8601, as JSON has it: to the millisecond if it has no more, Z for UTC."""
+    text = value.isoformat() if value.microsecond % 1000 else value.isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z" if value.tzinfo is UTC else text
+
+
 def _german_moment(value: datetime) -> str:
     return f"{value:%d.%m.}{value.year:04} {value.timetz().isoformat()}"
 
 
 _PLAIN: Mapping[type, Callable[[Any], str]] = {
     int: str,
-    Decimal: lambda v: f"{v:f}",
+    Decimal: _decimal,
     bool: lambda v: "true" if v else "false",
     date: date.isoformat,
-    datetime: datetime.isoformat,
+    datetime: _moment_text,
 }
 _GERMAN: Mapping[type, Callable[[Any], str]] = {
     int: str,
-    Decimal: lambda v: f"{v:f}".replace(".", ","),
+    Decimal: lambda v: _decimal(v).replace(".", ","),
     bool: lambda v: "wahr" if v else "falsch",
     date: lambda v: f"{v:%d.%m.}{v.year:04}",
     datetime: _german_moment,
