@@ -24,13 +24,13 @@ def main(
     lines: list[Line] = []
     with LocalPg(databases.HOME / "postgres") as local:
         server = Server(local)
-        rounds = 3 if quick else 7
+        rounds, shots = (3, 7) if quick else (7, 15)  # a rate needs more of them than a median does
         if {"list", "create"} & set(parts):
             with contest.field(server) as running:
                 if "list" in parts:
-                    lines += contest.lists(running, rounds, 2 if quick else 3)
+                    lines += contest.lists(running, shots, 1 if quick else 2)
                 if "create" in parts:
-                    lines += contest.creations(server, running, rounds, 2 if quick else 3)
+                    lines += contest.creations(server, running, shots, 1 if quick else 2)
         if "export" in parts:
             lines += jobs.exported(server, min(rounds, 3))
         if "growth" in parts:
