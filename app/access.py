@@ -254,6 +254,22 @@ Public = _marked(public, PUBLIC)
 MaybeSelf = Annotated[Caller | None, Depends(_optional, scope="function")]
 
 
+def on_platform(permission: Permission) -> Any:
+    """Guard of what operators change for all partners. The session is confined to what belongs to none.
+
+    Raises:
+        InsufficientScope, Forbidden: see `operator`.
+    """
+    admit = operator(permission).dependency
+
+    async def guard(request: Request, db: Db) -> Access:
+        access: Access = await admit(request, db)
+        await confine(db, access.partner_id)
+        return access
+
+    return _marked(guard, permission)
+
+
 def creating_partner(permission: Permission) -> Any:
     """Guard of the operator's creation of a partner: the session is confined to the one to be, by its new id."""
     admit = operator(permission).dependency

@@ -30,6 +30,7 @@ TAGS: Final = {
     "partners": "Resellers with child accounts.",
     "accounts": "Child accounts: the customers of a partner.",
     "properties": "The columns of the accounts table that a partner invents.",
+    "catalogue": "What the service offers: price models.",
     "members": "Users with a role in a partner or in an account.",
     "invitations": "E-mails with a role, waiting to become memberships.",
     "policy": "Which role may do what, and the keys that verify tokens.",

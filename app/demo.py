@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import demo_columns, security
+from app import demo_catalogue, demo_columns, security
 from app.config import Settings
 from app.main import load_keys
 from app.models import PLATFORM, Account, AccountStatus, User, new_id
@@ -68,18 +68,23 @@ async def fill(settings: Settings) -> str:
     ).decode()
     hashed = await security.hash_password(password)
     keys, chance = load_keys(settings), random.Random(2026)  # noqa: S311 - the same demo every time
+    tariffs = random.Random(7)  # noqa: S311 - one of its own, so that everything else stays as it was
     async with one_session(settings) as db:
         await confine(db, PLATFORM)
         if await db.scalar(select(User.id).where(User.email_key == _address("Petra Sommer", "sensorhaus"))):
             raise Refused("the demo partner is there already")
         people = [await _person(db, name, "sensorhaus", language, hashed) for name, _, language in PEOPLE]
         customers = [await _person(db, n, "kunde", chance.choice(("de", "en")), hashed) for n in _names(chance, 120)]
+        await demo_catalogue.fill(db, Caller(people[0].id, PLATFORM))
         access = await _partner(db, people)
         await demo_columns.define(db, access)
         for number, name in enumerate(_companies(chance)):
             properties = demo_columns.values_of(chance, number, name, people[0].id)
-            account = await accounts.create(db, access, name=name, properties=properties)
+            model = demo_catalogue.price_model_of(tariffs)
+            account = await accounts.create(db, access, name=name, price_model=model, properties=properties)
             await _fill(db, access, keys, chance, account, customers, settings.invitation_days)
+        await confine(db, PLATFORM)
+        await demo_catalogue.close(db, access.caller)
     lines = [f"  {_address(name, 'sensorhaus')}  {password}  ({role})" for name, role, _ in PEOPLE]
     return f"{PARTNER}: {ACCOUNTS} accounts, {len(demo_columns.COLUMNS)} columns of its own. Log in as\n" + "\n".join(
         lines

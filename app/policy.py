@@ -21,6 +21,7 @@ class Role(StrEnum):
 class Permission(StrEnum):
     """One thing that may be allowed, as `noun:verb`."""
 
+    CATALOGUE_MANAGE = "catalogue:manage"
     PARTNER_CREATE = "partner:create"
     PARTNER_LIST = "partner:list"
     PARTNER_READ = "partner:read"
@@ -34,6 +35,7 @@ class Permission(StrEnum):
     ACCOUNT_READ = "account:read"
     ACCOUNT_UPDATE = "account:update"
     ACCOUNT_ENTER = "account:enter"
+    PRICE_MODEL_SET = "account_price_model:set"
     ACCOUNT_MEMBER_READ = "account_member:read"
     ACCOUNT_MEMBER_MANAGE = "account_member:manage"
 
@@ -45,6 +47,7 @@ ACCOUNT_ROLES = frozenset({R.ACCOUNT_ADMIN, R.ACCOUNT_EDITOR, R.ACCOUNT_VIEWER})
 
 GRANTS: dict[Permission, frozenset[Role]] = {
     #                          who may
+    P.CATALOGUE_MANAGE:      frozenset({R.OPERATOR}),
     P.PARTNER_CREATE:        frozenset({R.OPERATOR}),
     P.PARTNER_LIST:          frozenset({R.OPERATOR}),
     P.PARTNER_READ:          frozenset({R.OPERATOR, *PARTNER_ROLES}),
@@ -58,6 +61,7 @@ GRANTS: dict[Permission, frozenset[Role]] = {
     P.ACCOUNT_READ:          frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
     P.ACCOUNT_UPDATE:        frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER}),
     P.ACCOUNT_ENTER:         ACCOUNT_ROLES,
+    P.PRICE_MODEL_SET:       frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
     P.ACCOUNT_MEMBER_READ:   frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
     P.ACCOUNT_MEMBER_MANAGE: frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER, R.ACCOUNT_ADMIN}),
 }  # fmt: skip
@@ -70,6 +74,10 @@ def allowing(roles: Set[Role], permission: Permission) -> frozenset[Role]:
 
 # What members do inside an account: it works on while partner management is off, for whoever is a member.
 INSIDE = frozenset({P.ACCOUNT_ENTER})
+
+
+# Permissions for one field of what another one guards: whoever changes an account may not set all of it.
+OF_FIELDS = frozenset({P.PRICE_MODEL_SET})
 
 
 # What a token of one account may not do, whoever holds it: other services see such tokens, and must be able

@@ -388,8 +388,8 @@ class ValueTaken(Problem):
 class KeyTaken(Problem):
     status, code = 409, "key_taken"
     title = Text("The key is already in use", "Der Schlüssel ist schon vergeben")
-    detail = Text("Another property has it, perhaps an archived one, or one whose values are still being removed.",
-                  "Eine andere Eigenschaft hat ihn: eine archivierte, oder eine, die noch gelöscht wird.")  # fmt: skip
+    detail = Text("Another one has it: perhaps an archived one, or a property whose values are still being removed.",
+                  "Er ist vergeben: an etwas Archiviertes, oder eine Eigenschaft, die noch gelöscht wird.")  # fmt: skip
 
 
 class TooManyProperties(Problem):

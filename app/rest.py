@@ -263,7 +263,8 @@ ETAG_PATTERN = r'^(\*|(W/)?"[\x21\x23-\x7e]*"(\s*,\s*(W/)?"[\x21\x23-\x7e]*")*)$
 def tagged(response: Response, row: V, view: object = "") -> V:
     """Put the row's ETag on the response, and hand the row on.
 
-    `view` stands for what else makes the answer look as it does: it freshens caches, and does not hinder changes.
+    `view` stands for what else makes the answer look as it does, in numbers with dots between: it freshens caches,
+    and does not hinder changes.
     """
     response.headers["ETag"] = f'"{row.etag}.{view}"' if view else f'"{row.etag}"'
     return row
@@ -288,7 +289,7 @@ class Match:
         """
         if self.tag is None:
             raise PreconditionRequired
-        versions = (re.sub(r'\.\d+"$', '"', tag) for tag in _tags(self.tag))
+        versions = (re.sub(r'(\.\d+)+"$', '"', tag) for tag in _tags(self.tag))
         if self.tag != "*" and f'"{row.etag}"' not in versions:  # strong comparison: W/ never matches
             raise VersionMismatch
         return row

@@ -1,7 +1,9 @@
 """How names and addresses are written and compared: one normal form for each."""
 
 import unicodedata
+from collections.abc import Mapping
 from ipaddress import ip_address
+from typing import Any
 
 from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
@@ -77,6 +79,11 @@ def _validated(address: str) -> ValidatedEmail:
                               allow_quoted_local=False, allow_domain_literal=False)  # fmt: skip
     except EmailNotValidError:
         raise ValueError("not an e-mail address") from None
+
+
+def both(texts: Mapping[str, Any]) -> dict[str, Any]:
+    """A text by language, as people are shown it: one language does for both."""
+    return {"en": texts.get("en") or texts.get("de"), "de": texts.get("de") or texts.get("en")}
 
 
 def is_loopback(host: str) -> bool:

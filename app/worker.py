@@ -18,7 +18,7 @@ from app.db import Sessions, is_outage, is_transient, unit_of_work
 from app.metrics import DELIVERIES, OUTBOX_AGE, OUTBOX_DEPTH
 from app.models import PLATFORM, Delivery, WorkerBeat, new_id, utc_now
 from app.security import Keys
-from app.services import health, letters, passwords, refreshes, sessions, throttles
+from app.services import health, letters, passwords, recounts, refreshes, sessions, throttles
 from app.tenancy import confine
 
 log = structlog.get_logger("worker")
@@ -72,6 +72,7 @@ class Worker:
             tasks.create_task(self._repeat(self.refresh_all, 1))
             tasks.create_task(self._repeat(self.beat, BEAT_SECONDS))
             tasks.create_task(self._repeat(self.clean_up, 3600))
+            tasks.create_task(self._repeat(self.recount_all, 86_400))
 
     async def _repeat(self, work: Callable[[], Awaitable[object]], seconds: float) -> None:
         """Once more after each pause, whatever happened: a database that is away comes back."""
@@ -251,6 +252,28 @@ class Worker:
             await sessions.purge(db, now)
             await passwords.purge(db, now)
             await throttles.purge(db, now)
+
+    async def recount_all(self) -> None:
+        """Set right how many members accounts have, where an older release or somebody with SQL let one in or out.
+
+        At the start: the last process of a release that starts is there when the last one of the release before goes.
+        """
+        last = UUID(int=0)
+        while partners := await self._partners(func.partners_behind(last)):
+            for partner_id in partners:
+                try:
+                    await self._recount(partner_id)
+                except Exception as error:  # the others' turn is tomorrow
+                    _report("recount", error)
+            last = max(partners)
+
+    async def _recount(self, partner_id: UUID) -> None:
+        after, more = None, True
+        while more:
+            async with unit_of_work(self.begin) as db:
+                await confine(db, partner_id)
+                after = await recounts.step(db, partner_id, after)
+            more = after is not None
 
     async def _partners(self, source: Function[UUID]) -> list[UUID]:
         async with unit_of_work(self.begin) as db:

@@ -28,10 +28,11 @@ from app.config import Settings
 from app.db import APP_ROLE, Sessions, unit_of_work
 from app.localpg import LocalPg
 from app.main import create_app
-from app.models import PLATFORM, Account, AccountMember, Event, Partner, PartnerMember, User, new_id, utc_now
+from app.models import PLATFORM, Account, Event, Partner, PartnerMember, User, new_id, utc_now
 from app.policy import Access, Caller, Request, Role
 from app.post import Mailbox
 from app.services import accounts, partners, sessions, users
+from app.services import members as memberships
 from app.tenancy import confine
 from app.worker import Worker
 
@@ -232,10 +233,8 @@ class World:
         access = Access(Caller(creator.id, PLATFORM), partner.id, frozenset({Role.PARTNER_ADMIN}))
         async with self.transaction(partner.id) as db:
             account = await accounts.create(db, access, name=name)
-            db.add_all(
-                AccountMember(partner_id=partner.id, account_id=account.id, user_id=user.id, role=role)
-                for user, role in crew
-            )
+            for user, role in crew:
+                await join(db, account, user.id, role)
         return account
 
     # who acts
@@ -285,6 +284,20 @@ class World:
         await self.worker().deliver_all()
         found = [self.mailbox.read(kept.id) for kept in self.mailbox.listed()]
         return [mail for mail in found if mail is not None]
+
+
+async def join(db: AsyncSession, account: Account, user_id: uuid.UUID, role: Role) -> None:
+    """Make somebody a member of an account, without an invitation."""
+    access = Access(Caller(user_id, PLATFORM), account.partner_id, frozenset({role}), account.id)
+    await memberships.add(db, access, user_id=user_id, role=role)
+
+
+MISCOUNTED = """
+    SELECT a.id, a.member_count, count(m.id) AS members FROM accounts a
+      LEFT JOIN account_members m ON m.partner_id = a.partner_id AND m.account_id = a.id
+     GROUP BY a.partner_id, a.id HAVING a.member_count <> count(m.id)
+"""
+"""Accounts of any partner that do not have as many members as they say: never one."""
 
 
 def text_of(mail: EmailMessage) -> str:

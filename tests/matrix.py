@@ -12,11 +12,11 @@ from pyotp.totp import TOTP
 from sqlalchemy import delete, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.models import PLATFORM, Account, AccountMember, Base, Partner, PartnerMember, Throttle, User, new_id, utc_now
+from app.models import PLATFORM, Account, Base, Partner, PartnerMember, Throttle, User, new_id, utc_now
 from app.policy import ACCOUNT_ROLES, GRANTS, INSIDE, PARTNER_ROLES, WITH_SESSION_ONLY, Permission, Role, allowing
 from app.policy import Request as Origin
 from app.services import invitations, passwords, sessions, totp
-from tests.conftest import PASSWORD, World, password_hash
+from tests.conftest import PASSWORD, World, join, password_hash
 
 R = Role
 Refusal = tuple[int, str]
@@ -41,6 +41,11 @@ class Operation:
     def writes(self) -> bool:
         return self.method != "GET" and self.id != "searchAccounts"  # which asks with a body
 
+    @property
+    def of_everybody(self) -> bool:
+        """The catalogue is no partner's: nobody's ids are in it, and everybody reads the same."""
+        return self.path.startswith("/v1/price-models")
+
 
 def operations(world: World) -> list[Operation]:
     """All of them; a new endpoint is in here by itself."""
@@ -56,9 +61,6 @@ def _operation(path: str, method: str, found: dict[str, Any]) -> Operation:
     inside = tuple(p["name"] for p in found.get("parameters", []) if p.get("in") == "path")
     return Operation(found["operationId"], method.upper(), path, found["x-permission"], inside,
                      body and body.rpartition("/")[2], {} in found["security"])  # fmt: skip
-
-
-ANY_OPERATION = Operation("", "", "", "", (), None, False)
 
 
 # --- the callers ---
@@ -245,7 +247,15 @@ class Requests:
         person = actor.person if actor.signed_in else "Bystander"
         return jwt.get_unverified_claims(await self.world.token(person))["sid"]
 
-    async def key(self, _operation: Operation, actor: Actor) -> str:
+    async def key(self, operation: Operation, actor: Actor) -> str:
+        return await self.price_model() if operation.of_everybody else await self.property(actor)
+
+    async def price_model(self) -> str:
+        answer = await self.operator.post("/v1/price-models", json={"key": self.unique("model_"), "name": {"en": "M"}})
+        assert answer.status_code == 201, answer.text
+        return answer.json()["key"]
+
+    async def property(self, actor: Actor) -> str:
         stage = actor.stage
         if (found := stage.spares.get(("key", False))) is None:
             found = stage.spares["key", False] = self.unique("column_")
@@ -253,6 +263,9 @@ class Requests:
             answer = await self.operator.post(f"{stage.path}/properties", json=definition)
             assert answer.status_code == 201, answer.text
         return found
+
+    async def renamed(self, _actor: Actor) -> Any:
+        return {"name": {"en": self.unique("Model ")}}
 
     async def relabelled(self, _actor: Actor) -> Any:
         return {"label": {"en": self.unique("Label ")}}
@@ -262,7 +275,7 @@ class Requests:
 
     async def ordered(self, actor: Actor) -> Any:
         """An order of columns of which one exists, wherever that is."""
-        return {"keys": [await self.key(ANY_OPERATION, actor)]}
+        return {"keys": [await self.property(actor)]}
 
     async def user_id(self, operation: Operation, actor: Actor) -> str:
         stage, of_account = actor.stage, "account_id" in operation.parameters
@@ -270,8 +283,7 @@ class Requests:
             user, owner = await self.world.user(self.unique(f"{stage.tag}Spare")), stage.partner.id
             async with self.world.transaction(owner) as db:
                 if of_account:
-                    db.add(AccountMember(partner_id=owner, account_id=stage.account.id, user_id=user.id,
-                                         role=R.ACCOUNT_EDITOR))  # fmt: skip
+                    await join(db, stage.account, user.id, R.ACCOUNT_EDITOR)
                 else:
                     db.add(PartnerMember(partner_id=owner, user_id=user.id, role=R.PARTNER_MANAGER))
             found = stage.spares["user_id", of_account] = str(user.id)
@@ -395,6 +407,8 @@ BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
     "AccountMemberUpdate": _fixed({"role": "account_viewer"}),
     "TextPropertyCreate": _unique("key", "{}", type="text", label={"en": "Fresh"}, filterable=False),
     "PropertyUpdate": Requests.relabelled,
+    "PriceModelCreate": _unique("key", "{}", name={"en": "Fresh"}),
+    "PriceModelUpdate": Requests.renamed,
     "PropertyOrder": Requests.ordered,
     "AccountSearch": _fixed({"q": "account"}),
     "AccountBatch": Requests.batch,

@@ -253,7 +253,10 @@ async def test_unknown_sort_names_the_possible_ones(world: World):
     for sort in ("status", "id", "-x"):
         answer = await anna.get(accounts, params={"sort": sort})
         assert faults(answer) == [("query:sort", "unknown_field")]
-        assert detail(answer) == "Sorts by name, created_at; a minus in front turns the order round."
+        assert (
+            detail(answer)
+            == "Sorts by name, price_model, member_count, created_at; a minus in front turns the order round."
+        )
     for sort in ("--name", "name desc", "name;drop", "name,", "name,-name"):
         assert faults(await anna.get(accounts, params={"sort": sort}))[0][0] == "query:sort"
 
@@ -432,11 +435,19 @@ async def test_filters_are_anded(world: World):
 async def test_wrong_filter_says_what_is_possible(world: World):
     anna, accounts = await table(world, "A")
     for condition, code, says in [
-        ("nme:eq:x", "unknown_field", "Filters by name, status, created_at."),
-        ("partner_id:eq:x", "unknown_field", "Filters by name, status, created_at."),
+        ("nme:eq:x", "unknown_field", "Filters by name, status, price_model, member_count, created_at."),
+        ("partner_id:eq:x", "unknown_field", "Filters by name, status, price_model, member_count, created_at."),
         ("name:like:x", "unknown_operator", "This field takes eq, ne, in, contains, starts_with."),
         ("status:lt:active", "unknown_operator", "This field takes eq, ne, in."),
         ("created_at:contains:2020", "unknown_operator", "This field takes eq, ne, lt, lte, gt, gte."),
+        ("price_model:contains:pro", "unknown_operator", "This field takes eq, ne, in, is_null."),
+        ("price_model:is_null:yes", "invalid_value", "Must be true or false."),
+        ("price_model:eq:Pro Model", "invalid_value", "The key of a price model."),
+        ("price_model:in:pro,", "invalid_value", "The key of a price model."),
+        ("member_count:contains:1", "unknown_operator", "This field takes eq, ne, lt, lte, gt, gte, in."),
+        ("member_count:gt:1.5", "invalid_value", "A whole number."),
+        ("member_count:eq:-1", "invalid_value", "A whole number."),
+        ("member_count:lt:99999999999", "invalid_value", "A whole number."),
         ("status:eq:gone", "invalid_value", "One of active, suspended, archived."),
         ("status:in:active,gone", "invalid_value", "One of active, suspended, archived."),
         ("created_at:gt:yesterday", "invalid_value", "A date or time in ISO 8601."),
@@ -451,7 +462,7 @@ async def test_wrong_filter_says_what_is_possible(world: World):
         assert faults(answer) == [("query:filter", code)], condition
         assert detail(answer) == says
     german = await anna.get(accounts, params={"filter": "nme:eq:x"}, headers={"Accept-Language": "de"})
-    assert detail(german) == "Filtert nach name, status, created_at."
+    assert detail(german) == "Filtert nach name, status, price_model, member_count, created_at."
 
 
 async def test_filters_have_a_number_and_a_length(world: World):

@@ -24,8 +24,8 @@ from tests.test_properties import ALL, define
 from tests.test_property_values import ANNA, GOOD, PLAIN
 from tests.test_table import filled
 
-FIXED = ["id", "name", "status"]
-MOMENTS = ["created_at", "updated_at"]
+FIXED = ["id", "name", "status", "price_model"]
+BEHIND = ["member_count", "created_at", "updated_at"]
 KEYS = [d["key"] for d in ALL]
 STAR = {"If-Match": "*"}
 SHEET = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -92,8 +92,8 @@ async def test_export_has_the_lists_rows_in_the_lists_order_whatever_is_asked(wo
 
 async def test_columns_are_those_of_the_table_in_its_order_unless_they_are_named(world: World):
     api, at = await filled(world)
-    assert (await table(api, at))[0] == [*FIXED, *KEYS, *MOMENTS]
-    assert (await workbook(api, at))[0] == [*FIXED, *KEYS, *MOMENTS]
+    assert (await table(api, at))[0] == [*FIXED, *KEYS, *BEHIND]
+    assert (await workbook(api, at))[0] == [*FIXED, *KEYS, *BEHIND]
 
     for asked, header in {
         "name": ["name"], "properties.revenue,id,tags": ["revenue", "id", "tags"],
@@ -103,13 +103,13 @@ async def test_columns_are_those_of_the_table_in_its_order_unless_they_are_named
         assert (await table(api, at, columns=asked))[0] == header
         assert (await workbook(api, at, columns=asked))[0] == header
     assert (await api.post(f"{at}/properties/tags/archive")).status_code == 200
-    assert (await table(api, at))[0] == [*FIXED, *(k for k in KEYS if k != "tags"), *MOMENTS]
+    assert (await table(api, at))[0] == [*FIXED, *(k for k in KEYS if k != "tags"), *BEHIND]
 
 
 async def test_reordered_properties_are_reordered_columns(world: World):
     api, at = await filled(world)
     assert (await api.post(f"{at}/property-order", json={"keys": KEYS[::-1]})).status_code == 200
-    assert (await table(api, at))[0] == [*FIXED, *KEYS[::-1], *MOMENTS]
+    assert (await table(api, at))[0] == [*FIXED, *KEYS[::-1], *BEHIND]
 
 
 async def test_what_the_list_refuses_the_export_refuses_with_the_same_words(world: World):
@@ -137,7 +137,7 @@ async def test_what_the_list_refuses_the_export_refuses_with_the_same_words(worl
 async def test_empty_table_is_a_header(world: World):
     partner = await world.partner(Anna=Role.PARTNER_ADMIN)
     api, at = await world.client("Anna"), f"/v1/partners/{partner.id}"
-    assert await table(api, at) == await workbook(api, at) == [[*FIXED, *MOMENTS]]
+    assert await table(api, at) == await workbook(api, at) == [[*FIXED, *BEHIND]]
 
 
 def test_every_fixed_column_that_can_be_named_can_be_exported():
@@ -170,8 +170,8 @@ async def test_label_by_which_another_column_could_be_meant_gives_way_to_the_key
         "fee", "old_fee", "a", "b", "c", "Delta", "e", "Plain", "Ångström, 5°",
     ]  # fmt: skip
     header = (await table(api, at, labels="en"))[0]
-    assert header == ["Id", "name", "Status", "fee", "Old", "a", "b", "c", "Delta", "e", "Plain", "Ångström, 5°", "Created",
-                      "Last changed"]  # fmt: skip
+    assert header == ["Id", "name", "Status", "Price model", "fee", "Old", "a", "b", "c", "Delta", "e", "Plain", "Ångström, 5°",
+                      "Members", "Created", "Last changed"]  # fmt: skip
     assert len({h.casefold() for h in header}) == len(header)
 
 
@@ -239,11 +239,12 @@ async def test_every_value_comes_back_as_it_was(world: World, tmp_path: Path, ki
     assert [r.flaws for r in records if r.flaws] == []
     assert len(records) == len(rows) > 40
     for record, row in zip(records, rows, strict=True):
-        cells = dict(zip([*FIXED, *(d["key"] for d in definitions), *MOMENTS], record.cells, strict=True))
+        cells = dict(zip([*FIXED, *(d["key"] for d in definitions), *BEHIND], record.cells, strict=True))
         assert [cells[k] for k in FIXED] == [row[k] for k in FIXED]
         found = {d["key"]: back(d, cells[d["key"]], layout, users) for d in definitions}
         assert json.dumps(found) == json.dumps(row["properties"]), row["name"]
-        for key in MOMENTS:
+        assert back({"type": "number"}, cells["member_count"], layout, {}) == row["member_count"]
+        for key in BEHIND[1:]:
             assert back({"type": "datetime"}, cells[key], layout, {}) == row[key]
 
 
@@ -379,7 +380,7 @@ async def test_sensitive_values_are_empty_for_those_who_may_not_see_them(world: 
     for who, sees in (("Anna", True), ("Max", True), ("Vera", False)):
         client = await world.client(who)
         for header, *rows in (await table(client, at), await workbook(client, at)):
-            assert header == [*FIXED, *KEYS, *MOMENTS]
+            assert header == [*FIXED, *KEYS, *BEHIND]
             for key in ("revenue", "phone"):
                 assert any(row[header.index(key)] for row in rows) == sees, (who, key)
             assert any(row[header.index("website")] for row in rows)
@@ -419,8 +420,8 @@ async def test_export_is_in_the_log_and_what_it_held_is_not(world: World):
     assert {(e.subject_type, e.subject_id) for e in said} == {("partner", partner_id)}
     assert [e.details and e.details["after"] for e in said] == [
         {"format": "csv", "columns": 3, "sensitive_columns": 1, "filters": 2, "searched": True},
-        {"format": "xlsx", "columns": 17, "sensitive_columns": 0, "filters": 0, "searched": False},
-        {"format": "csv", "columns": 17, "sensitive_columns": 1, "filters": 0, "searched": False},
+        {"format": "xlsx", "columns": 19, "sensitive_columns": 0, "filters": 0, "searched": False},
+        {"format": "csv", "columns": 19, "sensitive_columns": 1, "filters": 0, "searched": False},
     ]  # fmt: skip
     assert "pfel" not in str([e.details for e in said])
 

@@ -1,22 +1,28 @@
 """Members of partners and accounts; neither ever loses its last admin."""
 
+from collections.abc import AsyncGenerator
 from uuid import UUID
 
 import pytest
 
 from app.policy import Role
-from tests.conftest import World, problem
+from tests.conftest import MISCOUNTED, Owner, World, problem
 
 STAR = {"If-Match": "*"}
 
 
 @pytest.fixture(params=["partner", "account"])
-async def crew(request: pytest.FixtureRequest, world: World) -> tuple[str, str]:
-    """Address of a list of members, and the prefix of its roles: Anna and Ben are admins, Vera is a viewer."""
+async def crew(request: pytest.FixtureRequest, world: World, owner: Owner) -> AsyncGenerator[tuple[str, str]]:
+    """Address of a list of members, and the prefix of its roles: Anna and Ben are admins, Vera is a viewer.
+
+    Whatever a test does with them, in the end each account says how many members it has.
+    """
     partner = await world.partner(Anna=Role.PARTNER_ADMIN, Ben=Role.PARTNER_ADMIN, Vera=Role.PARTNER_VIEWER)
     account = await world.account(partner, by="Anna", Ben=Role.ACCOUNT_ADMIN, Vera=Role.ACCOUNT_VIEWER)
     here = f"/v1/partners/{partner.id}"
-    return (f"{here}/members" if request.param == "partner" else f"{here}/accounts/{account.id}/members", request.param)
+    members = f"{here}/members" if request.param == "partner" else f"{here}/accounts/{account.id}/members"
+    yield members, request.param
+    assert await owner.rows(MISCOUNTED) == []
 
 
 async def test_a_role_is_changed_and_holds_from_the_next_request(world: World, crew: tuple[str, str]):

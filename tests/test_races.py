@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 from app.config import Settings
 from app.models import AccountMember, Delivery, Invitation, Partner, PartnerMember, StoredAnswer, User
 from app.policy import Role
-from tests.conftest import PASSWORD, Server, World, problem, running, token_of
+from tests.conftest import MISCOUNTED, PASSWORD, Server, World, join, problem, running, token_of
 
 PATIENT = {"pool_timeout_seconds": 60.0}
 """For tests of what holds, not of how long one waits for a connection."""
@@ -255,7 +255,9 @@ async def test_every_post_that_takes_a_key_has_its_effect_once(world: World):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["partner", "account"])
-async def test_two_concurrent_removals_or_demotions_never_leave_no_admin(world: World, place: str):
+async def test_two_concurrent_removals_or_demotions_never_leave_no_admin(
+    world: World, server: Server, database: str, place: str
+):
     """Of the last two admins, each ends the other's role, or both their own: one of the two is refused."""
     admin = "partner_admin" if place == "partner" else "account_admin"
     lesser = "partner_viewer" if place == "partner" else "account_viewer"
@@ -288,12 +290,12 @@ async def test_two_concurrent_removals_or_demotions_never_leave_no_admin(world: 
                 elif place == "partner":
                     db.add(PartnerMember(partner_id=partner.id, user_id=user_id, role=Role(admin)))
                 else:
-                    db.add(
-                        AccountMember(partner_id=partner.id, account_id=account.id, user_id=user_id, role=Role(admin))
-                    )
+                    await join(db, account, user_id, Role(admin))
     # a removed admin's call may come too late to be allowed at all
     assert set(refused) <= {(409, "last_admin"), (403, "forbidden"), (404, "not_found")}
     assert refused[409, "last_admin"] > 0
+    async with owner(server, database).connect() as connection:
+        assert (await connection.execute(text(MISCOUNTED))).all() == []
 
 
 async def test_last_admin_stays_however_many_ask(world: World):

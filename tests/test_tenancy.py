@@ -25,6 +25,7 @@ DEFINER_FUNCTIONS = {
     "partners_with_due_deliveries": "the worker finds out for whom there is mail to send",
     "partners_with_unnumbered_events": "the sequencer finds out whose events are to be numbered",
     "partners_with_stale_properties": "the worker finds out whose accounts are to follow a changed definition",
+    "partners_behind": "the worker goes through all partners, to count the members of their accounts again",
     "number_events": "gives positions and hashes to events, which the application may not change",
     "outbox_state": "two figures for Prometheus",
     "purge_tenant_rows": "deletes sent mails and stored answers that have served their time",

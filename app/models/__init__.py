@@ -7,6 +7,7 @@ from app.models.event import Event
 from app.models.idempotency import StoredAnswer
 from app.models.invitation import Invitation, InvitationStatus, MailStatus
 from app.models.partner import Partner, PartnerMember, PartnerStatus
+from app.models.price_model import PriceModel
 from app.models.property import NUMBER_SLOTS, TEXT_SLOTS, Property, PropertyType, UniqueValue
 from app.models.user import (
     PasswordReset,
@@ -37,6 +38,7 @@ __all__ = [
     "PartnerMember",
     "PartnerStatus",
     "PasswordReset",
+    "PriceModel",
     "Property",
     "PropertyType",
     "RecoveryCode",

@@ -43,6 +43,7 @@ class Account(Versioned, Tenanted, Identified, Base):
     __subject__ = "account"
     __table_args__ = (
         ForeignKeyConstraint(["partner_id"], ["partners.id"], ondelete="CASCADE"),
+        ForeignKeyConstraint(["price_model"], ["price_models.key"], ondelete="RESTRICT"),
         CheckConstraint("status IN ('active', 'suspended', 'archived')", "status"),
         # An archived account keeps its name without keeping others from it.
         Index(
@@ -52,6 +53,8 @@ class Account(Versioned, Tenanted, Identified, Base):
         Index("ix_accounts_partner_id_name_search_id", "partner_id", "name_search", "id"),
         Index("ix_accounts_partner_id_created_at_id", "partner_id", "created_at", "id"),
         Index("ix_accounts_partner_id_status_id", "partner_id", "status", "id"),
+        Index("ix_accounts_partner_id_price_model_id", "partner_id", "price_model", "id"),
+        Index("ix_accounts_partner_id_member_count_id", "partner_id", "member_count", "id"),
         *(Index(f"ix_accounts_partner_id_{slot}_id", "partner_id", slot, "id") for slot in TEXT_SLOTS + NUMBER_SLOTS),
         {"postgresql_with": {"fillfactor": 85}},
     )  # fmt: skip
@@ -60,6 +63,10 @@ class Account(Versioned, Tenanted, Identified, Base):
     name_key: Mapped[str] = mapped_column(Text(collation="C"))
     name_search: Mapped[str] = mapped_column(Text(collation="C"))
     status: Mapped[AccountStatus] = mapped_column(word(AccountStatus), default=AccountStatus.ACTIVE)
+    price_model: Mapped[str | None] = mapped_column(Text(collation="C"), default=None)
+    """Key of the price model: shown, filtered and sorted as it is, without a join."""
+    member_count: Mapped[int] = mapped_column(default=1)
+    """How many members it has: a new one has its creator. `services.members` counts."""
     properties: Mapped[dict[str, Any]] = mapped_column(default_factory=dict[str, Any])
     """The values, by property key: the truth. What follows is a projection of it for filters, sorts and `q`."""
     search: Mapped[str] = mapped_column(Text(collation="C"), default="")

@@ -15,6 +15,7 @@ from app.routers import (
     pages,
     partners,
     password_resets,
+    price_models,
     properties,
     registrations,
     roles,
@@ -26,6 +27,7 @@ ROUTERS = [
     accounts.table,
     *(r.router for r in (
         accounts, account_searches, account_batches, exports, members, invitations, switches, properties, partners,
+        price_models,
         sessions, me, registrations, password_resets, roles, health, pages,
     )),
 ]  # fmt: skip

@@ -51,9 +51,12 @@ async def create_account(
     body: AccountCreate, access: MayCreate, db: Db, request: Request, response: Response
 ) -> dict[str, Any]:
     """Open a child account. The caller becomes its admin."""
-    account = await accounts.create(db, access, name=body.name, properties=body.properties)
+    account = await accounts.create(
+        db, access, name=body.name, price_model=body.price_model, properties=body.properties
+    )
     known = await load(db, access.partner_id)
-    return accounts.shown(known, access, created(response, request, account, account.id, known.version))
+    created(response, request, account, account.id, accounts.view(known, account))
+    return accounts.shown(known, access, account)
 
 
 @table.get("", response_model=Page[AccountRead], openapi_extra=raises(ColumnNotReady))
@@ -89,7 +92,7 @@ async def get_account_overview(access: MayRead, db: Db) -> dict[str, Any]:
 async def update_account(
     body: AccountUpdate, access: MayUpdate, db: Db, match: IfMatch, response: Response
 ) -> dict[str, Any]:
-    """Rename, suspend or resume an account, or change its property values: all of it, or nothing."""
+    """Rename, suspend or resume an account, change its price model or property values: all of it, or nothing."""
     account = match.check(await accounts.get(db, access, lock=True))
     account = await accounts.update(db, access, account, body.model_dump(exclude_unset=True))
     return await _shown(db, access, account, response)
@@ -123,5 +126,5 @@ async def list_property_history(access: MayRead, db: Db, page: PageQuery, respon
 async def _shown(db: Db, access: Access, account: Account, response: Response | None = None) -> dict[str, Any]:
     known = await load(db, access.partner_id)
     if response is not None:
-        tagged(response, account, known.version)
+        tagged(response, account, accounts.view(known, account))
     return accounts.shown(known, access, account)

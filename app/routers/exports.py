@@ -59,8 +59,9 @@ Names = Annotated[
         max_length=5000,
         pattern=r"^[a-z0-9_.,]+$",
         examples=["id,name,properties.contract_end"],
-        description="Which columns, in which order, separated by commas: `id`, `name`, `status`, `created_at`, "
-        "`updated_at`, `properties.<key>`. Unless given: id, name, status, all properties, the two moments.",
+        description="Which columns, in which order, separated by commas: `id`, `name`, `status`, `price_model`, "
+        "`member_count`, `created_at`, `updated_at`, `properties.<key>`. Unless given: id, name, status, price model, "
+        "all properties, members, the two moments.",
     ),
 ]
 

@@ -22,7 +22,7 @@ def list_query(table: lists.Table, more: str = "") -> Any:
             list[Annotated[str, Query(max_length=500, pattern=PARAMETER)]] | None,
             Query(max_length=lists.MAX_FILTERS,
                   description=f"`field:operator:value`, repeatable, and-ed. {filters}{more}.",
-                  examples=[["name:contains:nord"]]),
+                  examples=[[f"{next(iter(table.columns))}:contains:nord"]]),
         ] = None,
         sort: Annotated[
             str | None, Query(max_length=200, pattern=r"^[a-z0-9_.,-]+$",

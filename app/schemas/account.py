@@ -8,6 +8,7 @@ from app.policy import Role
 from app.schemas.base import In, Instant, Name, Out, ShownName
 from app.schemas.invitation import InvitationRead
 from app.schemas.member import MemberRead
+from app.schemas.price_model import PriceModelKey
 
 AccountName = Annotated[
     Name, Field(description="Unique among the partner's accounts that are not archived.", examples=["Nordwerk GmbH"])
@@ -27,10 +28,18 @@ Values = Annotated[
 ]
 
 
+GivenPriceModel = Annotated[
+    PriceModelKey | None,
+    Field(description="Key of a price model that is not archived; null: none. Set by those who have the permission "
+          "`account_price_model:set`; others get 403 with the pointer `/price_model`."),
+]  # fmt: skip
+
+
 class AccountCreate(In):
     """A new child account; its creator becomes its admin."""
 
     name: AccountName
+    price_model: GivenPriceModel = None
     properties: Annotated[Values, Field(default_factory=dict)]
 
 
@@ -46,6 +55,7 @@ class AccountUpdate(In):
             description="In a suspended account nothing can be used; it can be read.",
         ),
     ]
+    price_model: GivenPriceModel = None
     properties: Annotated[
         Values,
         Field(default=None, validate_default=False, description="Merge patch: a value left out stays, null clears it."),
@@ -59,6 +69,8 @@ class AccountRead(Out):
     partner_id: UUID
     name: ShownName
     status: AccountStatus
+    price_model: Annotated[PriceModelKey | None, Field(description="Key of the price model that it is in, if any.")]
+    member_count: Annotated[int, Field(ge=0, le=100_000_000, description="How many members it has.", examples=[3])]
     properties: Annotated[Values, Field(description="Every column that is not archived; null when empty or masked.")]
     masked_properties: Annotated[
         list[str], Field(max_length=100, description="Columns that have a value which you may not see.")

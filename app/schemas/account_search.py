@@ -22,7 +22,7 @@ class SearchCondition(In):
         Field(
             pattern=r"^[a-z0-9_.]+$",
             max_length=60,
-            description="As in `filter`: `name`, `status`, `properties.contract_end` …",
+            description="As in `filter`: `name`, `status`, `price_model`, `properties.contract_end` …",
             examples=["properties.contract_end"],
         ),
     ]

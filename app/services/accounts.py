@@ -12,24 +12,27 @@ from app import words
 from app.models import Account, AccountMember, AccountStatus
 from app.policy import Access, Role
 from app.problems import AccountArchived, AccountSuspended, NameTaken, NotFound
-from app.services import columns, events, uniques
+from app.services import columns, events, price_models, uniques
 from app.services.columns import Columns
 
 
 async def create(
-    db: AsyncSession, access: Access, *, name: str, properties: Mapping[str, Any] = MappingProxyType({})
-) -> Account:
+    db: AsyncSession, access: Access, *, name: str, price_model: str | None = None,
+    properties: Mapping[str, Any] = MappingProxyType({}),
+) -> Account:  # fmt: skip
     """Open a child account; whoever creates it becomes its admin.
 
     Raises:
         NameTaken: the partner already has an account of this name.
+        Forbidden, Invalid: of its price model; see `price_models.check`.
         Invalid, PropertyNotEditable, ValueTaken: of its property values; see `columns.merge`, `uniques.keep`.
     """
+    await price_models.check(db, access, None, price_model)
     found = await columns.steady(db, access.partner_id)
     values = await columns.merge(db, access, found, {}, columns.with_defaults(found, properties), new=True)
     account = Account(
         partner_id=access.partner_id, name=name, name_key=words.name_key(name), name_search=words.search_key(name),
-        properties=values,
+        price_model=price_model, properties=values,
     )  # fmt: skip
     columns.project(found, account)
     await _save(db, account)
@@ -59,14 +62,17 @@ async def get(db: AsyncSession, access: Access, *, lock: bool = False) -> Accoun
 
 
 async def update(db: AsyncSession, access: Access, account: Account, values: dict[str, Any]) -> Account:
-    """Rename, suspend or resume; change property values (a merge patch), all or nothing.
+    """Rename, suspend or resume; change price model or property values (a merge patch), all or nothing.
 
     Raises:
         AccountArchived: restore it first.
         NameTaken: the partner already has an account of this name.
+        Forbidden, Invalid: of its price model; see `price_models.check`.
         Invalid, PropertyNotEditable, ValueTaken: of its property values; see `columns.merge`, `uniques.keep`.
     """
     refuse_archived(account)
+    if "price_model" in values:
+        await price_models.check(db, access, account.price_model, values["price_model"])
     found = await columns.steady(db, access.partner_id)
     if "name" in values:
         values = values | {"name_key": words.name_key(values["name"]), "name_search": words.search_key(values["name"])}
@@ -107,10 +113,16 @@ def shown(found: Columns, access: Access, account: Account, only: Set[str] | Non
     masked = columns.masks(access)
     return {
         "id": account.id, "partner_id": account.partner_id, "name": account.name, "status": account.status,
+        "price_model": account.price_model, "member_count": account.member_count,
         "properties": found.shown(account.properties, masked=masked, only=only),
         "masked_properties": found.hidden(account.properties, masked=masked),
         "created_at": account.created_at, "updated_at": account.updated_at,
     }  # fmt: skip
+
+
+def view(found: Columns, account: Account) -> str:
+    """What an account looks like besides its own version: its ETag carries it, If-Match does not compare it."""
+    return f"{found.version}.{account.member_count}"
 
 
 def refuse_archived(account: Account) -> None:

@@ -20,7 +20,7 @@ from app.problems import Fault, Invalid, PropertyNotEditable, Text
 from app.services import values
 
 MAX_KEPT: Final = 1_000
-FIXED: Final = frozenset({"id", "name", "status", "created_at", "updated_at"})
+FIXED: Final = frozenset({"id", "name", "status", "price_model", "member_count", "created_at", "updated_at"})
 
 UNKNOWN = Text("There is no such property.", "Diese Eigenschaft gibt es nicht.")
 ARCHIVED = Text("The property is archived; restore it first.", "Die Eigenschaft ist archiviert; stellen Sie sie her.")

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from app import words
 from app.models import Property, PropertyType
 from app.problems import Fault, Invalid, Text
 from app.services import values
@@ -53,16 +54,12 @@ def shown(row: Property) -> dict[str, Any]:
     inputs = dict(row.inputs)
     for name in ("true_label", "false_label"):
         if inputs.get(name):
-            inputs[name] = _both(inputs[name])
+            inputs[name] = words.both(inputs[name])
     if "options" in inputs:
-        inputs["options"] = [{**o, "label": _both(o["label"])} for o in inputs["options"]]
+        inputs["options"] = [{**o, "label": words.both(o["label"])} for o in inputs["options"]]
     own = {k: getattr(row, k) for k in ("id", "unique", "position", "archived_at", "created_at", "updated_at")}
     ready = row.filterable and not row.stale
-    return document(row) | inputs | own | {"label": _both(row.label), "help": _both(row.help), "ready": ready}
-
-
-def _both(texts: Mapping[str, Any]) -> dict[str, Any]:
-    return {"en": texts.get("en") or texts.get("de"), "de": texts.get("de") or texts.get("en")}
+    return document(row) | inputs | own | {"label": words.both(row.label), "help": words.both(row.help), "ready": ready}
 
 
 def _faults(found: Mapping[str, Any]) -> Iterator[Fault]:

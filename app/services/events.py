@@ -22,7 +22,7 @@ Change = Mapping[str, Any]
 UNSAID = frozenset({
     "id", "partner_id", "created_at", "updated_at", "version", "name_key", "name_search", "email_key",
     "password_hash", "totp_secret", "totp_last_step", "token_hash", "search", "properties_version", "slot", "stale",
-    "refreshed_to", *TEXT_SLOTS, *NUMBER_SLOTS,
+    "refreshed_to", "member_count", *TEXT_SLOTS, *NUMBER_SLOTS,
 })  # fmt: skip
 
 

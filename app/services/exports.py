@@ -88,6 +88,8 @@ FIXED: Final[Mapping[str, Fixed]] = {
     "id": Fixed(Account.id, Text("Id", "Id"), str),
     "name": Fixed(Account.name, Text("Name", "Name")),
     "status": Fixed(Account.status, Text("Status", "Status"), str),
+    "price_model": Fixed(Account.price_model, Text("Price model", "Preismodell")),
+    "member_count": Fixed(Account.member_count, Text("Members", "Mitglieder"), behind=True),
     "created_at": Fixed(Account.created_at, Text("Created", "Erstellt"), _milliseconds, behind=True),
     "updated_at": Fixed(Account.updated_at, Text("Last changed", "Zuletzt geändert"), _milliseconds, behind=True),
 }

@@ -284,9 +284,7 @@ def _condition(table: Table, asked: Condition) -> ColumnElement[bool]:
 def _compare(column: Column, name: str, value: str) -> ColumnElement[bool]:
     by = column.expression
     if name == "is_null":
-        if value not in ("true", "false"):
-            raise ValueError("Must be true or false.", "Muss true oder false sein.")
-        return by.is_(None) if value == "true" else by.is_not(None)
+        return by.is_(None) if truth(value) else by.is_not(None)
     if name == "in":
         values = value.split(",")
         if len(values) > MAX_VALUES:
@@ -312,6 +310,20 @@ def moment(value: str) -> datetime:
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise ValueError("A date or time in ISO 8601.", "Ein Datum oder Zeitpunkt nach ISO 8601.") from None
+
+
+def truth(value: str) -> bool:
+    """`true` or `false`."""
+    if value not in ("true", "false"):
+        raise ValueError("Must be true or false.", "Muss true oder false sein.")
+    return value == "true"
+
+
+def number_of(value: str) -> int:
+    """A number of things."""
+    if not re.fullmatch(r"[0-9]{1,9}", value):
+        raise ValueError("A whole number.", "Eine ganze Zahl.")
+    return int(value)
 
 
 def one_of(kinds: Iterable[StrEnum]) -> Callable[[str], Any]:

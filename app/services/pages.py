@@ -24,7 +24,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, array
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, array
 
 from app.express import CHOOSING, WALKING, Guess, Inside, Prepared, param
 from app.models import Account
@@ -39,6 +39,7 @@ MOST_ARGUMENTS: Final = 90
 ZULU: Final = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
 PARTNER: Final = param("partner", Uuid())
 NOTHING: Final = literal_column("'null'::jsonb", JSONB)
+NULL: Final = literal_column("'null'::json", JSON)
 
 Row = tuple[str, str | None]
 """An account as JSON; and, if a page might end with it, its sort values as JSON."""
@@ -155,7 +156,9 @@ def _account(row: Any, shown: Sequence[Definition], known: Columns, *, masked: b
     """An account's JSON in pieces."""
     hidden = [d for d in known.active if masked and d.sensitive]
     found: list[Any] = ['{"id":"', row.id, '","partner_id":"', row.partner_id, '","name":', func.to_json(row.name),
-                        ',"status":"', row.status, '","properties":{']  # fmt: skip
+                        ',"status":"', row.status, '","price_model":',
+                        func.coalesce(func.to_json(row.price_model), NULL), ',"member_count":', row.member_count,
+                        ',"properties":{']  # fmt: skip
     for n, d in enumerate(shown):
         value = "null" if d in hidden else func.coalesce(row.properties[d.key], NOTHING)
         found += [f'{"," if n else ""}"{d.key}":', value]

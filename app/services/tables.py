@@ -1,5 +1,6 @@
 """The accounts table of one partner: its fixed columns, and those that the partner invented, as a list can be asked."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,9 +13,18 @@ from app.services import lists
 from app.services.columns import Columns, Definition
 from app.services.lists import Column, Query, Table
 
+
+def _key(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", text):
+        raise ValueError("The key of a price model.", "Der Schlüssel eines Preismodells.")
+    return text
+
+
 FIXED: Final[Mapping[str, Column]] = {
     "name": Column(Account.name_search, lists.TEXT, words.search_key, sortable=True),
     "status": Column(Account.status, lists.EQUALITY, lists.one_of(AccountStatus)),
+    "price_model": Column(Account.price_model, (*lists.EQUALITY, "is_null"), _key, sortable=True, nullable=True),
+    "member_count": Column(Account.member_count, (*lists.ORDER, "in"), lists.number_of, sortable=True),
     "created_at": Column(Account.created_at, lists.ORDER, lists.moment, sortable=True),
 }
 PREFIX: Final = "properties."

@@ -1,0 +1,136 @@
+"""Price models: operators keep the catalogue; partners put their accounts into one of them."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import words
+from app.models import PriceModel, utc_now
+from app.policy import Access, Permission, allowing
+from app.problems import Fault, Forbidden, Invalid, KeyTaken, NotFound, Text
+from app.services import events, lists
+
+NO_NAME = Text("A name in at least one language.", "Ein Name in mindestens einer Sprache.")
+NOT_YOURS = Text("Your role may not set the price model.", "Ihre Rolle darf das Preismodell nicht setzen.")
+UNKNOWN = Text("There is no such price model.", "Dieses Preismodell gibt es nicht.")
+ARCHIVED = Text("The price model is archived: accounts keep it, and no other gets it.",
+                "Das Preismodell ist archiviert: Konten behalten es, kein anderes bekommt es.")  # fmt: skip
+POINTER: Final = "/price_model"
+
+TABLE = lists.Table(
+    PriceModel,
+    {
+        "key": lists.Column(PriceModel.key, lists.TEXT, sortable=True),
+        "archived": lists.Column(PriceModel.archived_at.is_not(None), ("eq", "in"), lists.truth),
+        "created_at": lists.Column(PriceModel.created_at, lists.ORDER, lists.moment, sortable=True),
+    },
+    sort="key",
+    search=PriceModel.search,
+    hidden={"archived": PriceModel.archived_at.is_(None)},
+)
+
+
+async def listed(
+    db: AsyncSession, query: lists.Query, *, limit: int, after: list[Any] | None, count: bool
+) -> lists.Listed:
+    return await lists.fetch(db, select(PriceModel), TABLE, query, limit=limit, after=after, count=count)
+
+
+async def get(db: AsyncSession, key: str, *, lock: bool = False) -> PriceModel:
+    """A price model, archived or not; with `lock`, it stays as it is until this transaction ends."""
+    statement = select(PriceModel).where(PriceModel.key == key)
+    found = await db.scalar(statement.with_for_update(key_share=True) if lock else statement)
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def create(
+    db: AsyncSession, access: Access, *, key: str, name: Mapping[str, Any], description: Mapping[str, Any]
+) -> PriceModel:
+    """Add a price model to the catalogue.
+
+    Raises:
+        KeyTaken: there is one of this key, perhaps an archived one.
+        Invalid: it has a name in no language.
+    """
+    given = _merged({}, name)
+    row = PriceModel(key=key, name=given, description=_merged({}, description), search=_search(key, given))
+    try:
+        async with db.begin_nested():
+            db.add(row)
+    except IntegrityError as error:
+        if "uq_price_models_key" not in str(error.orig):
+            raise
+        raise KeyTaken from None
+    events.record(db, access, "price_model.created", row, after=events.facts(row))
+    return row
+
+
+async def update(db: AsyncSession, access: Access, row: PriceModel, patch: Mapping[str, Any]) -> PriceModel:
+    """Change name or description (a merge patch, each language for itself).
+
+    Raises:
+        Invalid: it would have a name in no language.
+    """
+    new = {field: _merged(getattr(row, field), texts or {}, empty=texts is None) for field, texts in patch.items()}
+    before, after = events.changed(row, new)
+    row.search = _search(row.key, row.name)
+    await db.flush()
+    if after:
+        events.record(db, access, "price_model.updated", row, before=before, after=after)
+    return row
+
+
+async def archive(db: AsyncSession, access: Access, row: PriceModel, *, archived: bool) -> PriceModel:
+    """Take a price model off the catalogue, or put it back; accounts that have it keep it either way."""
+    if (row.archived_at is not None) != archived:
+        before, after = events.changed(row, {"archived_at": utc_now() if archived else None})
+        await db.flush()
+        name = "price_model.archived" if archived else "price_model.restored"
+        events.record(db, access, name, row, before=before, after=after)
+    return row
+
+
+def shown(row: PriceModel) -> dict[str, Any]:
+    """A price model as the API shows it; a text in one language does for both."""
+    own = {k: getattr(row, k) for k in ("id", "key", "archived_at", "created_at", "updated_at")}
+    return own | {"name": words.both(row.name), "description": words.both(row.description)}
+
+
+async def check(db: AsyncSession, access: Access, before: str | None, after: str | None) -> None:
+    """Whether this caller may give an account that has `before` the price model `after`.
+
+    Raises:
+        Forbidden: no role of the caller sets price models.
+        Invalid: there is no such price model, or it is archived.
+    """
+    if after == before:
+        return
+    if not allowing(access.roles, Permission.PRICE_MODEL_SET):
+        raise Forbidden(errors=[Fault(POINTER, "not_editable", NOT_YOURS)])
+    if after is None:
+        return
+    found = (await db.execute(select(PriceModel.archived_at).where(PriceModel.key == after))).one_or_none()
+    if found is None:
+        raise Invalid(errors=[Fault(POINTER, "unknown_price_model", UNKNOWN)])
+    if found.archived_at is not None:
+        raise Invalid(errors=[Fault(POINTER, "archived_price_model", ARCHIVED)])
+
+
+def _merged(old: Mapping[str, Any], patch: Mapping[str, Any], *, empty: bool = False) -> dict[str, str]:
+    """Texts by language after a merge patch (RFC 7396); `empty` when the patch says null."""
+    texts = {} if empty else {**old, **patch}
+    return {language: text for language, given in texts.items() if (text := words.clean(given or ""))}
+
+
+def _search(key: str, name: Mapping[str, Any]) -> str:
+    """Raises:
+    Invalid: the name says nothing.
+    """
+    if not name:
+        raise Invalid(errors=[Fault("/name", "missing", NO_NAME)])
+    return "\n".join([key, *(words.search_key(text) for _, text in sorted(name.items()))])
