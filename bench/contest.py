@@ -71,11 +71,14 @@ def _same_pages(running: Mapping[str, Running], urls: Mapping[str, str]) -> None
         assert [i["properties"]["revenue"] for i in theirs] == [i["properties"]["revenue"] for i in ours]
 
 
+SAID: Final = ("id", "partner_id", "name", "status", "price_model", "member_count")
+
+
 def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
     """An account as all three say it: ours shows empty values as null, and moments to the millisecond."""
     moments = {k: datetime.fromisoformat(item[k]).replace(microsecond=0) for k in ("created_at", "updated_at")}
     filled = {k: v for k, v in item["properties"].items() if v is not None}
-    return {k: item[k] for k in ("id", "partner_id", "name", "status")} | moments | {"properties": filled}
+    return {k: item[k] for k in SAID} | moments | {"properties": filled}
 
 
 # --- creating ---

@@ -224,7 +224,7 @@ def properties(partner_id: UUID, *, turn: int = 0) -> list[Property]:
 
 
 def account_row(found: columns.Columns, partner_id: UUID, made: data.Made) -> dict[str, Any]:
-    """All columns of an account's row: what follows from its name and values comes from the application's functions."""
+    """An account's row, but for defaults: what follows from name and values, by the application's functions."""
     name_search = words.search_key(made.name)
     return {
         "partner_id": partner_id, "id": made.id, "name": made.name, "name_key": words.name_key(made.name),

@@ -51,6 +51,8 @@ class Account(AccountBase, table=True):
     partner_id: uuid.UUID = Field(index=True)
     name: str = Field(max_length=120, index=True)
     status: str = Field(default="active", max_length=20)
+    price_model: str | None = Field(default=None, max_length=40)
+    member_count: int = 1
     created_at: datetime = Field(default_factory=now, sa_type=DateTime(timezone=True))
     updated_at: datetime = Field(default_factory=now, sa_type=DateTime(timezone=True))
 
@@ -76,6 +78,8 @@ class AccountPublic(AccountBase):
     id: uuid.UUID
     partner_id: uuid.UUID
     status: str
+    price_model: str | None
+    member_count: int
     created_at: datetime
     updated_at: datetime
 

@@ -30,6 +30,7 @@ from bench.databases import HOME, PARTNER, SESSION, USER, Server
 ROOT: Final = Path(__file__).parent.parent
 SECONDS: Final = 60
 SECRET: Final = "the peer's, for the length of a benchmark"
+COLUMNS: Final = "id, partner_id, name, status, price_model, member_count, created_at, updated_at, properties"
 FLAGS: Final = ("--loop", "uvloop", "--http", "httptools", "--ws", "none", "--no-access-log", "--no-server-header",
                 "--log-level", "warning")  # fmt: skip
 
@@ -167,8 +168,7 @@ def fill_peer(server: Server, database: str) -> None:
     subprocess.run([sys.executable, "-m", "bench.peer"], cwd=ROOT, env=environment, check=True)
     databases.execute(
         server, database,
-        "INSERT INTO account (id, partner_id, name, status, created_at, updated_at, properties)"
-        " SELECT id, partner_id, name, status, created_at, updated_at, properties FROM accounts",
+        f"INSERT INTO account ({COLUMNS}) SELECT {COLUMNS} FROM accounts",
         'INSERT INTO "user" (id, email, is_active, is_superuser)'
         f" VALUES ('{USER}', 'petra.sommer@example.com', true, false)",
         "VACUUM ANALYZE",
