@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import policy
 from app.db import Db, UnitsOfWork, unit_of_work
 from app.express import Guess, Inside, Prepared, transaction
-from app.idempotency import recall
+from app.idempotency import recall, recall_express
 from app.models import PLATFORM, Partner, PartnerMember, User, new_id
 from app.models.partner import PartnerStatus
 from app.policy import (
@@ -132,16 +132,19 @@ class Gate:
     permission: Permission
 
     @asynccontextmanager
-    async def enter(self, guess: Guess | None = None, *, plans: str = "", **values: Any) -> AsyncGenerator[Inside]:
+    async def enter(
+        self, guess: Guess | None = None, *, plans: str = "", lock: int | None = None, **values: Any
+    ) -> AsyncGenerator[Inside]:
         """Open a transaction and find out whether the caller may; `guess`, with its `values`, is answered besides.
 
         Raises:
             The problems of `in_partner`.
         """
-        async with transaction(self.request.app.state.engine, self.partner_id, plans=plans) as line:
+        async with transaction(self.request.app.state.engine, self.partner_id, plans=plans, lock=lock) as line:
             statement = _with_guess(guess)
             found, more = await look_up_express(line, self.token, self.partner_id, statement, **values)
             access = _granted_in_partner(self.request, self.token, found, self.permission, self.partner_id)
+            await recall_express(self.request, line, self.partner_id, access.user_id)
             yield Inside(access, line, *more)
 
 

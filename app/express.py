@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import ARRAY, ClauseElement, bindparam
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.types import TypeEngine
 
@@ -32,13 +32,26 @@ class Driver(Protocol):
 
     async def execute(self, query: str) -> str: ...
     async def fetch(self, query: str, *args: Any) -> list[Any]: ...
-    async def fetchrow(self, query: str, *args: Any) -> Any: ...
     def is_closed(self) -> bool: ...
 
 
 def param(name: str, kind: TypeEngine[Any]) -> Any:
     """A parameter of a prepared statement, whose value comes when it is run."""
     return bindparam(name, None, type_=kind)
+
+
+async def run(line: Driver, statement: str, *values: Any) -> list[Any]:
+    """Run a statement; its failures are told as SQLAlchemy tells them."""
+    try:
+        return await line.fetch(statement, *values)
+    except FAILURES as error:
+        raise driver_error(error, lost=line.is_closed()) from error
+
+
+async def line_of(db: AsyncSession) -> Driver:
+    """The driver's connection under a session, in the transaction that the session has begun."""
+    raw = await (await db.connection()).get_raw_connection()
+    return cast("Driver", raw.driver_connection)
 
 
 class Prepared:
@@ -54,11 +67,11 @@ class Prepared:
         self._read = [(n, read) for n, c in enumerate(columns) if (read := _reading(c.type))]
 
     async def all(self, line: Driver, **values: Any) -> list[tuple[Any, ...]]:
-        return [self._row(record) for record in await line.fetch(self.sql, *self._arguments(values))]
+        return [self._row(record) for record in await run(line, self.sql, *self._arguments(values))]
 
     async def one(self, line: Driver, **values: Any) -> tuple[Any, ...] | None:
-        record = await line.fetchrow(self.sql, *self._arguments(values))
-        return None if record is None else self._row(record)
+        records = await run(line, self.sql, *self._arguments(values))
+        return self._row(records[0]) if records else None
 
     def _arguments(self, values: Mapping[str, Any]) -> list[Any]:
         found: list[Any] = []

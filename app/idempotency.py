@@ -5,13 +5,14 @@ from typing import Final, cast
 from uuid import UUID
 
 from fastapi import Request, Response
-from sqlalchemy import literal
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import DateTime, Integer, LargeBinary, String, Uuid, literal, select, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import sqlstate
-from app.models import StoredAnswer
+from app.express import Driver, Prepared, param
+from app.models import StoredAnswer, utc_now
 from app.problems import Fault, Invalid, KeyInUse, KeyReused, Text
 from app.tenancy import confine
 
@@ -84,3 +85,60 @@ async def remember(request: Request, response: Response) -> None:
     stored.status, stored.body = response.status_code, bytes(response.body)
     stored.headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
     await db.flush()
+
+
+# --- the same on the express lane ---
+
+_CLAIM: Final = Prepared(
+    insert(StoredAnswer)
+    .values({
+        "partner_id": param("partner", Uuid()), "actor_id": param("actor", Uuid()), "key": param("key", String()),
+        "fingerprint": param("fingerprint", LargeBinary()), "status": 0, "headers": {}, "body": b"",
+        "created_at": param("now", DateTime(timezone=True)),
+    })
+    .on_conflict_do_nothing()
+    .returning(literal(1))
+)  # fmt: skip
+_OURS: Final = (
+    StoredAnswer.partner_id == param("partner", Uuid()), StoredAnswer.actor_id == param("actor", Uuid()),
+    StoredAnswer.key == param("key", String()),
+)  # fmt: skip
+_STORED: Final = Prepared(
+    select(StoredAnswer.fingerprint, StoredAnswer.status, StoredAnswer.headers, StoredAnswer.body).where(*_OURS)
+)
+_KEEP: Final = Prepared(
+    update(StoredAnswer)
+    .where(*_OURS)
+    .values(status=param("status", Integer()), headers=param("headers", JSONB()), body=param("body", LargeBinary()))
+)
+
+
+async def recall_express(request: Request, line: Driver, partner_id: UUID, actor_id: UUID) -> None:
+    """As `recall`."""
+    if "idempotency" not in request.scope:
+        return
+    key, print_ = request.scope["idempotency"]
+    whose = {"partner": partner_id, "actor": actor_id, "key": key}
+    try:
+        claimed = await _CLAIM.one(line, **whose, fingerprint=print_, now=utc_now())
+    except DBAPIError as error:
+        if sqlstate(error) != LOCK_TIMEOUT:
+            raise
+        raise KeyInUse from None
+    if claimed:
+        request.scope["claimed"] = whose
+        return
+    stored = await _STORED.one(line, **whose)
+    if stored is None:
+        raise KeyInUse
+    if stored[0] != print_:
+        raise KeyReused
+    _, status, headers, body = stored
+    raise Replay(Response(body, status, {**headers, "Idempotency-Replayed": "true"}))
+
+
+async def remember_express(request: Request, line: Driver, response: Response) -> None:
+    """As `remember`: call it before the transaction ends."""
+    if whose := request.scope.get("claimed"):
+        headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+        await _KEEP.all(line, **whose, status=response.status_code, headers=headers, body=bytes(response.body))

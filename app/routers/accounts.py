@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
-from app.access import Gate, at_gate, in_account, in_partner
+from app.access import Gate, at_gate, in_account
 from app.db import Db
+from app.idempotency import remember_express
 from app.lanes import ExpressRoute
 from app.models import Account
 from app.policy import Access, Permission
@@ -24,14 +25,13 @@ from app.routers.listing import Question, ViewId, list_query, page_through
 from app.schemas.account import AccountCreate, AccountOverview, AccountRead, AccountUpdate
 from app.schemas.property import KEY
 from app.schemas.property_history import PropertyHistoryRead
-from app.services import accounts, histories, invitations, lists, members, tables
-from app.services.columns import load
+from app.services import accounts, columns, histories, invitations, lists, members, openings, tables
 
 AT: Any = {"prefix": "/v1/partners/{partner_id}/accounts", "tags": ["accounts"]}
 router = APIRouter(**AT, route_class=IdempotentRoute)
 table = APIRouter(**AT, route_class=ExpressRoute)
 
-MayCreate = Annotated[Access, in_partner(Permission.ACCOUNT_CREATE)]
+MayCreate = Annotated[Gate, at_gate(Permission.ACCOUNT_CREATE)]
 MayList = Annotated[Gate, at_gate(Permission.ACCOUNT_LIST)]
 MayRead = Annotated[Access, in_account(Permission.ACCOUNT_READ)]
 MayUpdate = Annotated[Access, in_account(Permission.ACCOUNT_UPDATE)]
@@ -47,16 +47,16 @@ ColumnNames = Annotated[
 @router.post(
     "", response_model=AccountRead, status_code=201, openapi_extra=raises(NameTaken, ValueTaken, PropertyNotEditable)
 )
-async def create_account(
-    body: AccountCreate, access: MayCreate, db: Db, request: Request, response: Response
-) -> dict[str, Any]:
+async def create_account(body: AccountCreate, gate: MayCreate) -> Response:
     """Open a child account. The caller becomes its admin."""
-    account = await accounts.create(
-        db, access, name=body.name, price_model=body.price_model, properties=body.properties
-    )
-    known = await load(db, access.partner_id)
-    created(response, request, account, account.id, accounts.view(known, account))
-    return accounts.shown(known, access, account)
+    async with gate.enter(lock=columns.lock_of(gate.partner_id)) as inside:
+        known = await columns.at(inside.line, gate.partner_id, inside.version)
+        account = await openings.write(inside.line, inside.access, known, **dict(body))
+        shown = AccountRead.model_validate(accounts.shown(known, inside.access, account))
+        response = Response(shown.model_dump_json(), 201, media_type="application/json")
+        created(response, gate.request, account, account.id, accounts.view(known, account))
+        await remember_express(gate.request, inside.line, response)
+    return response
 
 
 @table.get("", response_model=Page[AccountRead], openapi_extra=raises(ColumnNotReady))
@@ -118,14 +118,14 @@ async def restore_account(access: MayUpdate, db: Db, response: Response) -> dict
 async def list_property_history(access: MayRead, db: Db, page: PageQuery, response: Response,
                                 key: HistoryKey = None) -> Page[Any]:  # fmt: skip
     """How an account's values came to be what they are: every change with before and after, the newest first."""
-    account, known = await accounts.get(db, access), await load(db, access.partner_id)
+    account, known = await accounts.get(db, access), await columns.load(db, access.partner_id)
     found = await histories.of_values(db, access, account.id, known, key=key, limit=page.limit, after=page.after,
                                       count=page.count)  # fmt: skip
     return page.page(found.entries, lambda entry: [str(entry.id)], response, found.total)
 
 
 async def _shown(db: Db, access: Access, account: Account, response: Response | None = None) -> dict[str, Any]:
-    known = await load(db, access.partner_id)
+    known = await columns.load(db, access.partner_id)
     if response is not None:
         tagged(response, account, accounts.view(known, account))
     return accounts.shown(known, access, account)

@@ -9,10 +9,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import words
-from app.models import Account, AccountMember, AccountStatus
-from app.policy import Access, Role
+from app.express import line_of
+from app.models import Account, AccountStatus
+from app.policy import Access
 from app.problems import AccountArchived, AccountSuspended, NameTaken, NotFound
-from app.services import columns, events, price_models, uniques
+from app.services import columns, events, openings, price_models, uniques
 from app.services.columns import Columns
 
 
@@ -25,25 +26,14 @@ async def create(
     Raises:
         NameTaken: the partner already has an account of this name.
         Forbidden, Invalid: of its price model; see `price_models.check`.
-        Invalid, PropertyNotEditable, ValueTaken: of its property values; see `columns.merge`, `uniques.keep`.
+        Invalid, PropertyNotEditable, ValueTaken: of its property values; see `openings.write`.
     """
-    await price_models.check(db, access, None, price_model)
     found = await columns.steady(db, access.partner_id)
-    values = await columns.merge(db, access, found, {}, columns.with_defaults(found, properties), new=True)
-    account = Account(
-        partner_id=access.partner_id, name=name, name_key=words.name_key(name), name_search=words.search_key(name),
-        price_model=price_model, properties=values,
-    )  # fmt: skip
-    columns.project(found, account)
-    await _save(db, account)
-    await uniques.keep(db, found, account, {}, values)
-    creator = AccountMember(
-        partner_id=access.partner_id, account_id=account.id, user_id=access.user_id, role=Role.ACCOUNT_ADMIN
+    await db.flush()  # what was added before is there, for a statement that the session knows nothing of
+    opened = await openings.write(
+        await line_of(db), access, found, name=name, price_model=price_model, properties=properties
     )
-    db.add(creator)
-    events.record(db, access, "account.created", account, account_id=account.id, after=events.facts(account))
-    events.record(db, access, "account_member.added", creator, account_id=account.id, after=events.facts(creator))
-    return account
+    return await db.get_one(Account, (access.partner_id, opened.id))
 
 
 async def get(db: AsyncSession, access: Access, *, lock: bool = False) -> Account:
@@ -72,13 +62,13 @@ async def update(db: AsyncSession, access: Access, account: Account, values: dic
     """
     refuse_archived(account)
     if "price_model" in values:
-        await price_models.check(db, access, account.price_model, values["price_model"])
+        await price_models.check(await line_of(db), access, account.price_model, values["price_model"])
     found = await columns.steady(db, access.partner_id)
     if "name" in values:
         values = values | {"name_key": words.name_key(values["name"]), "name_search": words.search_key(values["name"])}
     if patch := values.pop("properties", None):
         had = account.properties
-        values["properties"] = await columns.merge(db, access, found, had, patch)
+        values["properties"] = await columns.merge(await line_of(db), access, found, had, patch)
         await uniques.keep(db, found, account, had, values["properties"])
     return await _change(db, access, account, "account.updated", values, found)
 

@@ -15,7 +15,7 @@ from sqlalchemy import Boolean, Column, DateTime, Double, Integer, LargeBinary, 
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Account, utc_now
+from app.models import Account, new_id, utc_now
 
 Row = Mapping[str, Any]
 TYPES: Mapping[type[Any], str] = {
@@ -37,6 +37,31 @@ async def insert(db: AsyncSession, model: Any, rows: Sequence[Row]) -> int:
 def _insert(table: Table, names: tuple[str, ...]) -> str:
     into, values, rows = _quoted(names), _cast(table, names), _unnest(table, names, 1)
     return f"INSERT INTO {table.name} ({into}) SELECT {values} FROM {rows} ON CONFLICT DO NOTHING"  # noqa: S608 - names of ours
+
+
+def inserting(model: Any, first: int) -> tuple[str, int]:
+    """An insert of rows with all columns, as a part of a statement: its parameters begin at `first`; and the next."""
+    table, names = _table(model), _all_names(model)
+    into, values, rows = _quoted(names), _cast(table, names), _unnest(table, names, first)
+    return f"INSERT INTO {table.name} ({into}) SELECT {values} FROM {rows}", first + len(names)  # noqa: S608 - ours
+
+
+def arrays(model: Any, rows: Sequence[Row]) -> list[list[Any]]:
+    """The parameters of `inserting`; what a row says nothing of is null."""
+    names = _all_names(model)
+    return _arrays(_table(model), names, [{n: row.get(n) for n in names} for row in rows])
+
+
+@cache
+def _all_names(model: Any) -> tuple[str, ...]:
+    return tuple(c.name for c in _table(model).columns)
+
+
+@cache
+def blank_account() -> Row:
+    """What a column of an account holds when nobody says anything: a new column needs no word here."""
+    bare = Account(partner_id=new_id(), name="", name_key="", name_search="")
+    return {c.key: getattr(bare, c.key) for c in inspect(Account).column_attrs}
 
 
 async def update_accounts(db: AsyncSession, partner_id: UUID, rows: Sequence[Row]) -> int:

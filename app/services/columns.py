@@ -4,12 +4,12 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import SimpleNamespace
 from typing import Any, Final, cast
 from uuid import UUID
 
-from sqlalchemy import Uuid, func, select
+from sqlalchemy import ARRAY, Uuid, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import words
@@ -159,16 +159,18 @@ async def steady(db: AsyncSession, partner_id: UUID) -> Columns:
     Writers share a lock, in memory only; whoever changes a definition waits for them, and they for it. So no value
     is ever written by a definition that is no longer in force, nor into a slot that has become another column's.
     """
-    await db.execute(select(func.pg_advisory_xact_lock_shared(_lock(partner_id))))
+    await db.execute(select(func.pg_advisory_xact_lock_shared(lock_of(partner_id))))
     return await load(db, partner_id)
 
 
 async def alone(db: AsyncSession, partner_id: UUID) -> None:
     """For whoever changes definitions: nobody writes values meanwhile, and what is kept of them becomes worthless."""
-    await db.execute(select(func.pg_advisory_xact_lock(_lock(partner_id))))
+    await db.execute(select(func.pg_advisory_xact_lock(lock_of(partner_id))))
 
 
-def _lock(partner_id: UUID) -> int:
+@lru_cache(maxsize=MAX_KEPT)
+def lock_of(partner_id: UUID) -> int:
+    """The number of the lock that `steady` shares and `alone` has alone."""
     digest = hashlib.blake2b(b"properties" + partner_id.bytes, digest_size=8).digest()
     return int.from_bytes(digest, signed=True)
 
@@ -200,7 +202,7 @@ def sees(permission: Permission) -> frozenset[Role]:
 # --- changing an account's values ---
 
 
-async def merge(db: AsyncSession, access: Access, columns: Columns, before: Mapping[str, Any],
+async def merge(line: Driver, access: Access, columns: Columns, before: Mapping[str, Any],
                 patch: Mapping[str, Any], *, new: bool = False) -> dict[str, Any]:  # fmt: skip
     """The values after a merge patch (RFC 7396): all of it, or none.
 
@@ -222,7 +224,7 @@ async def merge(db: AsyncSession, access: Access, columns: Columns, before: Mapp
     after = {k: v for k, v in after.items() if v is not None}
     faults += [Fault(_pointer(d.key), "missing", MISSING) for d in columns.active if d.required and d.key not in after
                and not any(f.pointer == _pointer(d.key) for f in faults)]  # fmt: skip
-    faults += await _wrong_users(db, columns, before, after)
+    faults += await _wrong_users(line, access.partner_id, columns, before, after)
     if faults:
         raise Invalid(errors=faults)
     if refused:
@@ -267,16 +269,23 @@ def _pointer(key: str) -> str:
     )
 
 
-async def _wrong_users(db: AsyncSession, columns: Columns, before: Mapping[str, Any],
+async def _wrong_users(line: Driver, partner_id: UUID, columns: Columns, before: Mapping[str, Any],
                        after: Mapping[str, Any]) -> list[Fault]:  # fmt: skip
     chosen = {d: UUID(after[d.key]) for d in columns.active if d.type == PropertyType.USER
               and d.key in after and after[d.key] != before.get(d.key)}  # fmt: skip
     if not chosen:
         return []
-    members = select(PartnerMember.user_id, PartnerMember.role).where(PartnerMember.user_id.in_(chosen.values()))
-    roles = {user_id: role for user_id, role in await db.execute(members)}
+    roles = dict(await _ROLES.all(line, partner=partner_id, users=list(chosen.values())))
     return [Fault(_pointer(d.key), "not_a_partner_member", NO_MEMBER) for d, user_id in chosen.items()
             if user_id not in roles or roles[user_id].value not in d.inputs["roles"]]  # fmt: skip
+
+
+_ROLES = Prepared(
+    select(PartnerMember.user_id, PartnerMember.role).where(
+        PartnerMember.partner_id == param("partner", Uuid()),
+        PartnerMember.user_id == func.any(param("users", ARRAY(Uuid()))),
+    )
+)
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

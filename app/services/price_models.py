@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from sqlalchemy import Text as Text_
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import words
+from app.express import Driver, Prepared, param
 from app.models import PriceModel, utc_now
 from app.policy import Access, Permission, allowing
 from app.problems import Fault, Forbidden, Invalid, KeyTaken, NotFound, Text
@@ -101,7 +103,7 @@ def shown(row: PriceModel) -> dict[str, Any]:
     return own | {"name": words.both(row.name), "description": words.both(row.description)}
 
 
-async def check(db: AsyncSession, access: Access, before: str | None, after: str | None) -> None:
+async def check(line: Driver, access: Access, before: str | None, after: str | None) -> None:
     """Whether this caller may give an account that has `before` the price model `after`.
 
     Raises:
@@ -114,11 +116,14 @@ async def check(db: AsyncSession, access: Access, before: str | None, after: str
         raise Forbidden(errors=[Fault(POINTER, "not_editable", NOT_YOURS)])
     if after is None:
         return
-    found = (await db.execute(select(PriceModel.archived_at).where(PriceModel.key == after))).one_or_none()
+    found = await _ARCHIVED_AT.one(line, key=after)
     if found is None:
         raise Invalid(errors=[Fault(POINTER, "unknown_price_model", UNKNOWN)])
-    if found.archived_at is not None:
+    if found[0] is not None:
         raise Invalid(errors=[Fault(POINTER, "archived_price_model", ARCHIVED)])
+
+
+_ARCHIVED_AT: Final = Prepared(select(PriceModel.archived_at).where(PriceModel.key == param("key", Text_())))
 
 
 def _merged(old: Mapping[str, Any], patch: Mapping[str, Any], *, empty: bool = False) -> dict[str, str]:

@@ -1,0 +1,91 @@
+"""Opening an account, in one statement: the account, its admin, its unique values and what the change log says."""
+
+from collections.abc import Mapping
+from functools import cache
+from types import SimpleNamespace
+from typing import Any, Final, cast
+from uuid import UUID
+
+from app import words
+from app.express import Driver, run
+from app.models import Account, AccountMember, AccountStatus, Event, UniqueValue, new_id, utc_now
+from app.policy import Access, Role
+from app.problems import Fault, NameTaken, ValueTaken
+from app.services import bulks, columns, events, price_models, uniques
+from app.services.columns import Columns
+
+Row = dict[str, Any]
+TABLES: Final = (Account, AccountMember, UniqueValue, Event)
+
+
+async def write(line: Driver, access: Access, known: Columns, *, name: str, price_model: str | None,
+                properties: Mapping[str, Any]) -> Account:  # fmt: skip
+    """Open a child account; whoever creates it becomes its admin. Returns it as a plain object, of no session.
+
+    Call it under the lock of `columns.steady`.
+
+    Raises:
+        NameTaken: the partner already has an account of this name.
+        Forbidden, Invalid: of its price model; see `price_models.check`.
+        Invalid, PropertyNotEditable, ValueTaken: of its property values; see `columns.merge`.
+    """
+    await price_models.check(line, access, None, price_model)
+    values = await columns.merge(line, access, known, {}, columns.with_defaults(known, properties), new=True)
+    account = _account(access.partner_id, known, name, price_model, values)
+    member = _member(access, account["id"])
+    taken = [(d, uniques.digest(d, values[d.key])) for d in known.by_key.values() if d.unique and d.key in values]
+    held = [{"partner_id": access.partner_id, "property_id": d.id, "digest": digest, "account_id": account["id"]}
+            for d, digest in sorted(taken, key=lambda t: (t[0].id, t[1]))]  # fmt: skip
+    rows = ([account], [member], held, events.rows(access, _facts(account, member)))
+    sent = zip(TABLES, rows, strict=True)
+    ((opened, had),) = await run(line, _statement(), *(a for model, some in sent for a in bulks.arrays(model, some)))
+    if not opened:
+        raise NameTaken
+    free: set[UUID] = set(had or ())
+    if len(free) < len(taken):
+        raise ValueTaken(errors=[Fault(f"/properties/{d.key}", "value_taken", uniques.TAKEN)
+                                 for d, _ in taken if d.id not in free])  # fmt: skip
+    return cast("Account", SimpleNamespace(**account, etag=str(account["version"])))
+
+
+def _account(partner_id: UUID, known: Columns, name: str, price_model: str | None, values: Mapping[str, Any]) -> Row:
+    now, search = utc_now(), words.search_key(name)
+    return {
+        **bulks.blank_account(), **known.projected(search, values),
+        "partner_id": partner_id, "id": new_id(), "name": name, "name_key": words.name_key(name), "name_search": search,
+        "status": AccountStatus.ACTIVE, "price_model": price_model, "properties": dict(values), "version": 1,
+        "created_at": now, "updated_at": now,
+    }  # fmt: skip
+
+
+def _member(access: Access, account_id: UUID) -> Row:
+    now = utc_now()
+    return {"partner_id": access.partner_id, "id": new_id(), "account_id": account_id, "user_id": access.user_id,
+            "role": Role.ACCOUNT_ADMIN, "created_at": now, "updated_at": now, "version": 1}  # fmt: skip
+
+
+def _facts(account: Row, member: Row) -> list[events.Fact]:
+    account_id = account["id"]
+    opened = {k: account[k] for k in ("name", "status", "price_model", "properties")}
+    joined = {k: member[k] for k in ("account_id", "user_id", "role")}
+    return [
+        events.Fact("account.created", Account.__subject__, account_id, None, opened, account_id),
+        events.Fact("account_member.added", AccountMember.__subject__, member["id"], None, joined, account_id),
+    ]
+
+
+@cache
+def _statement() -> str:
+    """Each row carries its partner. Nothing is written when the name is taken; what is, waits for whoever is at it."""
+    first, inserts = 1, list[str]()
+    for model in TABLES:
+        insert, first = bulks.inserting(model, first)
+        inserts.append(insert)
+    account, member, held, said = inserts
+    then = "WHERE EXISTS (SELECT FROM account)"
+    steps = (
+        f"account AS ({account} ON CONFLICT DO NOTHING RETURNING id)", f"member AS ({member} {then})",
+        f"held AS ({held} {then} ON CONFLICT DO NOTHING RETURNING property_id)", f"said AS ({said} {then})",
+    )  # fmt: skip
+    written = "SELECT (SELECT count(*) FROM account), (SELECT array_agg(property_id) FROM held)"
+    return f"WITH {', '.join(steps)} {written}"
