@@ -70,6 +70,7 @@ async def scene(world: World) -> Scene:
     column = await anna.post(f"{here}/properties", json={"key": "city", "type": "text", "label": {"en": "City"}})
     assert column.status_code == 201, column.text
     ids["key"] = "city"
+    ids["view_id"] = (await anna.post(f"{here}/views", json={"name": "Cities", "shared": True})).json()["id"]
     ids["session_id"] = (await anna.get("/v1/me/sessions")).json()["items"][0]["id"]
     return Scene(operator, anna, await world.client(), ids)
 

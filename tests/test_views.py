@@ -280,22 +280,33 @@ async def test_who_is_being_removed_leaves_no_private_view_behind(world: World):
         assert (await db.scalars(select(View.name))).all() == []
 
 
-async def test_who_has_been_removed_by_the_time_a_view_is_made_makes_none(world: World, owner: Owner):
+async def test_who_has_been_removed_by_the_time_a_view_is_made_or_made_private_has_none(world: World, owner: Owner):
     _, at = await filled(world)
     max_, partner_id = await world.client("Max"), UUID(at.rpartition("/")[2])
+    shared = await save(max_, at, "Shared", shared=True)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with owner.transaction():
         await owner.execute("SELECT 1 FROM partners WHERE id = $1 FOR NO KEY UPDATE", partner_id)
-        making = asyncio.create_task(max_.post(f"{at}/views", json={"name": "Mine"}))
-        waiting = (
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
+        late = [asyncio.create_task(max_.post(f"{at}/views", json={"name": "Mine"})),
+                asyncio.create_task(change(max_, at, shared, shared=False))]  # fmt: skip
         for _ in range(500):
-            if await owner.value(waiting):
+            await owner.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees what it saw first
+            if await owner.value(waiting) == 2:
                 break
             await asyncio.sleep(0.02)
         await owner.execute("DELETE FROM partner_members WHERE user_id = $1", world.people["Max"].id)
-    assert problem(await making) == (404, "not_found")
-    assert await owner.value("SELECT count(*) FROM views") == 0
+    assert tally(await asyncio.gather(*late)) == {(404, "not_found"): 2}
+    assert await owner.rows("SELECT name, shared FROM views") == [{"name": "Shared", "shared": True}]
+
+
+async def test_changes_of_one_view_at_once_are_all_made(world: World):
+    api, at = await filled(world)
+    made = await save(api, at)
+    fields: list[dict[str, Any]] = [{"q": "nord"}, {"sort": "-name"}, {"all": [RICH]}, {"columns": ["name"]}]
+    answers = await asyncio.gather(*(change(api, at, made, **field) for field in fields))
+    assert tally(answers) == {(200, None): 4}
+    now = (await api.get(f"{at}/views/{made['id']}")).json()
+    assert {k: v for field in fields for k, v in field.items()}.items() <= now.items()
 
 
 async def test_a_user_can_be_deleted_whatever_views_there_are(world: World, owner: Owner):

@@ -30,14 +30,14 @@ ColumnNames = Annotated[
 @router.get("", response_model=AccountSummaries, openapi_extra=raises(ColumnNotReady))
 async def get_account_summaries(access: MayList, db: Db, query: Filters, columns: ColumnNames = None,
                                 view: ViewId = None) -> dict[str, Any]:  # fmt: skip
-    """What the accounts table holds, column by column, under the same filters: counts, sums, extremes, top options."""
+    """Sum up the accounts table under its filters: for each column counts, sums, extremes or top options."""
     asked = columns.split(",") if columns else None
     return await account_summaries.of(db, access, query, view_id=view, asked=asked, at="query:")
 
 
 @router.post("", response_model=AccountSummaries, openapi_extra=raises(ColumnNotReady))
 async def summarise_accounts(body: AccountSummaryQuery, access: MayList, db: Db) -> dict[str, Any]:
-    """The same by typed conditions. Changes nothing, so it may be repeated freely."""
+    """Sum up the accounts table by typed conditions. Changes nothing, so it may be repeated freely."""
     query = lists.Query(q=body.q, all=lists.typed(map(dict, body.all), "/all"),
                         any=lists.typed(map(dict, body.any), "/any"))  # fmt: skip
     return await account_summaries.of(db, access, query, view_id=body.view, asked=body.columns, at="/")

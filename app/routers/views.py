@@ -56,14 +56,14 @@ async def update_view(
     body: ViewUpdate, view_id: ViewId, access: MayManage, db: Db, match: IfMatch, response: Response
 ) -> dict[str, Any]:
     """Change a view, or share it. A shared view belongs to all who manage views; only its owner makes it private."""
-    view = match.check(await views.get(db, access, view_id))
+    view = match.check(await views.get(db, access, view_id, lock=True))
     return await _shown(db, access, await views.update(db, access, view, body.model_dump(exclude_unset=True)), response)
 
 
 @router.delete("/{view_id}", status_code=204, openapi_extra=raises(VersionMismatch, PreconditionRequired))
 async def delete_view(view_id: ViewId, access: MayManage, db: Db, match: IfMatch) -> None:
     """Delete a view. No account changes."""
-    await views.delete(db, access, match.check(await views.get(db, access, view_id)))
+    await views.delete(db, access, match.check(await views.get(db, access, view_id, lock=True)))
 
 
 async def _shown(db: Db, access: Access, view: View, response: Response) -> dict[str, Any]:

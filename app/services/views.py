@@ -53,9 +53,9 @@ async def listed(db: AsyncSession, access: Access, query: lists.Query, *, limit:
     return await lists.fetch(db, _visible(access), TABLE, query, limit=limit, after=after, count=count)
 
 
-async def get(db: AsyncSession, access: Access, view_id: UUID) -> View:
-    """A view that the caller may see: a shared one, or one of the caller's own."""
-    view = await _find(db, access, view_id)
+async def get(db: AsyncSession, access: Access, view_id: UUID, *, lock: bool = False) -> View:
+    """A view that the caller may see: a shared one, or one of the caller's own; with `lock`, it stays as it is."""
+    view = await _find(db, access, view_id, lock=lock)
     if view is None:
         raise NotFound
     return view
@@ -70,7 +70,6 @@ async def create(db: AsyncSession, access: Access, values: Mapping[str, Any]) ->
         NameTaken: a shared view, or a private one of the caller, has this name.
     """
     checked = await _checked(db, access, values, values)
-    await partners.get(db, access.partner_id, lock=True)  # meanwhile nobody makes another view, and nobody leaves
     await _refuse_leaver(db, access)
     own = func.count().filter(View.owner_id == access.user_id)
     everybodys, own_ones = (await db.execute(select(func.count(), own).select_from(View))).one()
@@ -92,8 +91,10 @@ async def update(db: AsyncSession, access: Access, view: View, patch: Mapping[st
         Forbidden: it is shared, and would become the private view of somebody else.
         NameTaken: a shared view, or a private one of the owner, has this name.
     """
-    if patch.get("shared") is False and view.shared and view.owner_id != access.user_id:
-        raise Forbidden(errors=[Fault("/shared", "not_owner", NOT_OWNER)])
+    if patch.get("shared") is False and view.shared:
+        if view.owner_id != access.user_id:
+            raise Forbidden(errors=[Fault("/shared", "not_owner", NOT_OWNER)])
+        await _refuse_leaver(db, access)
     before, after = events.changed(view, await _checked(db, access, {**question(view), **patch}, patch))
     if after:
         await _save(db, view)
@@ -182,8 +183,9 @@ def _visible(access: Access) -> Select[Any]:
     return select(View).where(or_(View.shared, View.owner_id == access.user_id))
 
 
-async def _find(db: AsyncSession, access: Access, view_id: UUID) -> View | None:
-    return await db.scalar(_visible(access).where(View.id == view_id))
+async def _find(db: AsyncSession, access: Access, view_id: UUID, *, lock: bool = False) -> View | None:
+    found = _visible(access).where(View.id == view_id)
+    return await db.scalar(found.with_for_update() if lock else found)
 
 
 _FIELDS: Final = [c.key for c in View.__mapper__.column_attrs]
@@ -196,7 +198,11 @@ _EXPRESS: Final = Prepared(
 
 
 async def _refuse_leaver(db: AsyncSession, access: Access) -> None:
-    """Whoever was removed since the guard looked must leave no private view behind that nobody can ever see."""
+    """Whoever was removed since the guard looked must leave no private view behind that nobody can ever see.
+
+    Until the end nobody else is removed, nor makes a view.
+    """
+    await partners.get(db, access.partner_id, lock=True)
     if access.roles <= PARTNER_ROLES:
         member = select(PartnerMember.id).where(PartnerMember.user_id == access.user_id)
         if await db.scalar(member) is None:
