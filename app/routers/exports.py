@@ -66,7 +66,7 @@ Names = Annotated[
 
 
 def asked(query: AccountQuery, columns: Names = None, labels: Labels = None) -> Asked:
-    """What is to be exported; a saved view would fill in here what the query and the columns leave open."""
+    """What is to be exported, by the parameters alone."""
     return Asked(query, columns.split(",") if columns is not None else None, labels)
 
 
@@ -124,7 +124,9 @@ async def export_accounts_as_xlsx(
 
 
 async def _note(request: Request, db: Db, access: Access, export: Asked, format: str) -> None:
-    """Check what is asked for, and record it; a HEAD takes nothing along."""
+    """Check what is asked for, and record it; a HEAD takes nothing along. What else decides about an export (a saved
+    view) belongs before this: the file is made of the same `Asked`.
+    """
     await exports.note(db, access, export, format=format, taken="head" not in request.scope)
 
 
