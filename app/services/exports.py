@@ -25,6 +25,8 @@ from app.sheets import Cell, Writer
 from app.sheets.write import MAX_SHEET_ROWS
 
 BATCH: Final = 2_000
+MAX_IN_SHEET: Final = MAX_SHEET_ROWS - 1
+"""Accounts in a sheet, below its header."""
 LIST: Final = ", "
 """Between the options of a multi_select: an option's key has neither of the two characters."""
 
@@ -266,7 +268,3 @@ async def _emails(db: AsyncSession, plan: Plan) -> Emails:
         return NOBODY
     users = select(PartnerMember.user_id, User.email).join(User, User.id == PartnerMember.user_id)
     return {str(UUID(int=user_id.int)): email for user_id, email in await db.execute(users)}
-
-
-MAX_IN_SHEET: Final = MAX_SHEET_ROWS - 1
-"""Accounts in a sheet, below its header."""

@@ -50,9 +50,8 @@ class CsvWriter:
         self._texts: Mapping[type, Callable[[Any], str]] = _GERMAN if german else _PLAIN
 
     def head(self, columns: Sequence[str]) -> bytes:
-        if len(columns) == 1:  # nothing stands between cells; who reads the file takes a comma for what does
-            self._separator = ","
-            self._csv = csv.writer(self._buffer, delimiter=self._separator)
+        if len(columns) == 1:  # nothing stands between cells, so a reader cannot tell what would
+            self._csv = csv.writer(self._buffer, delimiter=self._separator, quoting=csv.QUOTE_ALL)
         # A first line sep=; unquoted would name the separator instead of the column.
         quoting = csv.QUOTE_ALL if columns[0].lower().startswith("sep=") else csv.QUOTE_MINIMAL
         csv.writer(self._buffer, delimiter=self._separator, quoting=quoting).writerow([disarmed(c) for c in columns])
