@@ -32,6 +32,7 @@ from app.models import (
     ImportStatus,
     Partner,
     PartnerMember,
+    PropertyType,
     UniqueValue,
     User,
     UserStatus,
@@ -207,7 +208,7 @@ async def work(db: AsyncSession, row: AccountImport, access: Access, plan: Plan,
     """
     running = row.status == ImportStatus.RUNNING
     known = await _known(db, plan, drafts, lock=running)
-    crew = await _crew(db, drafts)
+    crew = await _crew(db, plan, drafts)
     changes = await asyncio.to_thread(import_rows.decided, plan, access.roles, drafts, known, crew, new_id)
     names, holders = await _names(db, changes), await _holders(db, changes)
     within = Seen() if running else seen  # what earlier batches took is in the table, when they were done
@@ -266,29 +267,21 @@ def _any(values: Sequence[Any], kind: Any) -> Any:
     return any_(literal(list(values), ARRAY(kind)))
 
 
-async def _crew(db: AsyncSession, drafts: Sequence[Draft]) -> Crew:
-    """Members of the partner whom the rows name, by id or by address: all, for a partner has not many."""
-    named = {raw for draft in drafts for raw, _ in draft.doubtful.values() if isinstance(raw, cells.Mailbox)}
-    chosen = {
-        value for draft in drafts for value in draft.given.values() if isinstance(value, str) and len(value) == 36
-    }
-    ids = list(filter(None, map(_uuid, chosen)))
+async def _crew(db: AsyncSession, plan: Plan, drafts: Sequence[Draft]) -> Crew:
+    """The members of the partner whom the rows name, by address or by id."""
+    columns = [h.definition.key for h in plan.headings if h.definition and h.definition.type == PropertyType.USER]
+    doubtful = {d.doubtful[key][0] for d in drafts for key in columns if key in d.doubtful}
+    named = [raw for raw in doubtful if isinstance(raw, cells.Mailbox)]
+    ids = [UUID(d.given[key]) for d in drafts for key in columns if d.given.get(key)]
     if not named and not ids:
         return Crew({}, {})
     members = select(User.email_key, PartnerMember.user_id, PartnerMember.role).join(
         User, User.id == PartnerMember.user_id).where(
-        or_(User.email_key == _any(list(named), Text()), User.id == _any(ids, Uuid())))  # fmt: skip
+        or_(User.email_key == _any(named, Text()), User.id == _any(ids, Uuid())))  # fmt: skip
     rows = (await db.execute(members)).all()
     return Crew(
         {key: str(user_id) for key, user_id, _ in rows}, {str(user_id): role.value for _, user_id, role in rows}
     )
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 async def _names(db: AsyncSession, changes: Iterable[Change]) -> dict[str, UUID]:
@@ -341,20 +334,20 @@ async def _note(db: AsyncSession, row: AccountImport, drafts: Sequence[Draft], g
         row.planned = counts
     order = {heading["header"]: n for n, heading in enumerate(row.columns)}
     inorder = sorted(faults, key=lambda fault: (fault.row, order.get(fault.column, len(order))))
-    kept = _numbered(row, inorder[: MAX_KEPT - row.errors_kept])
-    row.errors_kept += await bulks.insert(db, ImportFault, kept)
+    kept = _numbered(inorder[: MAX_KEPT - row.errors_kept])
+    row.errors_kept += await bulks.insert(db, ImportFault, {"partner_id": row.partner_id, "import_id": row.id}, kept)
     row.row, row.rows_done = drafts[-1].row, row.rows_done + len(drafts)
     await db.flush()
 
 
-def _numbered(row: AccountImport, faults: Iterable[RowFault]) -> list[dict[str, Any]]:
+def _numbered(faults: Iterable[RowFault]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     number, last = 0, 0
     for fault in faults:
         number = number + 1 if fault.row == last else 1
         last = fault.row
         found.append({
-            "partner_id": row.partner_id, "import_id": row.id, "row": fault.row, "number": number,
+            "row": fault.row, "number": number,
             "column": fault.column and fault.column[:200], "code": fault.code[:80],
             "en": fault.said.en[:500], "de": fault.said.de[:500],
         })  # fmt: skip
