@@ -13,8 +13,8 @@ from app import words
 from app.models import Account, AccountMember, Event, UniqueValue, new_id, utc_now
 from app.policy import Access, Role
 from app.services import bulks, columns, events
+from app.services.import_changes import Change
 from app.services.import_plans import Plan
-from app.services.import_rows import Change
 
 NAME: Final = "uq_accounts_name_key"
 PIECE: Final = 250
