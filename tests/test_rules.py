@@ -145,6 +145,11 @@ def test_what_may_stand_in_few_places_only(pattern: str, allowed: set[str]):
             assert not found, f"{path.name}:{found[0]} has {pattern}"
 
 
+def test_sql_by_hand_stands_in_one_reviewed_place():
+    found = {path.name for _, path, text in sources() if "exec_driver_sql" in text}
+    assert found == {"tenancy.py", "bulks.py"}
+
+
 def test_the_policy_speaks_of_every_permission_and_every_role():
     assert set(GRANTS) == set(Permission)
     assert {role for roles in GRANTS.values() for role in roles} == set(Role)
