@@ -70,6 +70,9 @@ async def scene(world: World) -> Scene:
     column = await anna.post(f"{here}/properties", json={"key": "city", "type": "text", "label": {"en": "City"}})
     assert column.status_code == 201, column.text
     ids["key"] = "city"
+    upload = await anna.post(f"{here}/account-imports", files={"file": ("a.csv", b"name\nA\n")})
+    assert upload.status_code == 201, upload.text
+    ids["import_id"] = upload.json()["id"]
     ids["session_id"] = (await anna.get("/v1/me/sessions")).json()["items"][0]["id"]
     return Scene(operator, anna, await world.client(), ids)
 
