@@ -1,6 +1,7 @@
 """The command line of Tenantry."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -148,6 +149,7 @@ async def _work(settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, task.cancel)
+        gc.freeze()  # see app.main.serve
         structlog.get_logger().info("worker started")
         try:
             await task

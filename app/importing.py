@@ -21,10 +21,11 @@ from app.db import Sessions, is_outage, is_transient, unit_of_work
 from app.models import ImportStatus, utc_now
 from app.problems import Internal
 from app.problems import Text as Said
-from app.services import columns, import_plans, import_rows, import_steps
+from app.services import columns, import_changes, import_plans, import_rows, import_steps
 from app.services.columns import Columns
+from app.services.import_changes import Seen
 from app.services.import_plans import Plan, Unusable
-from app.services.import_rows import Draft, Seen
+from app.services.import_rows import Draft
 from app.services.import_steps import Job, Lost, Stopped
 from app.services.import_writes import Raced
 from app.sheets import Layout, Record, Unreadable
@@ -91,7 +92,7 @@ class Reader:
 
     def understood(self, plan: Plan, records: list[Record]) -> Batch:
         drafts = import_rows.understood(plan, records)
-        import_rows.note_keys(plan, drafts, self.seen)
+        import_changes.note_keys(plan, drafts, self.seen)
         return Batch(plan, records, drafts)
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ application with an embedded PostgreSQL of its own; a worker in this process che
 
 import asyncio
 import csv
+import gc
 import io
 import random
 import sys
@@ -114,6 +115,7 @@ async def run(app: Any, api: AsyncClient, path: str, count: int) -> None:
     warm = await checked(api, worker, path, file_of(2_000))  # compiled statements, caches, imports
     await finished(api, worker, warm, 2_000)
     content = file_of(count)
+    gc.freeze()  # as server and worker do when they have started
     print(f"{count:,} rows, {len(PROPERTIES)} properties, {len(content) / 1e6:.1f} MB")
     answer = await api.post(f"{path}/account-imports", files={"file": ("bench.csv", content)}, data={"match": "name"})
     assert answer.status_code == 201, answer.text

@@ -71,6 +71,9 @@ async def scene(world: World) -> Scene:
     assert column.status_code == 201, column.text
     ids["key"] = "city"
     ids["view_id"] = (await anna.post(f"{here}/views", json={"name": "Cities", "shared": True})).json()["id"]
+    upload = await anna.post(f"{here}/account-imports", files={"file": ("a.csv", b"name\nA\n")})
+    assert upload.status_code == 201, upload.text
+    ids["import_id"] = upload.json()["id"]
     ids["session_id"] = (await anna.get("/v1/me/sessions")).json()["items"][0]["id"]
     return Scene(operator, anna, await world.client(), ids)
 
@@ -907,7 +910,8 @@ header_values = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclu
 
 def fields_of(shown: dict[str, Any]) -> list[str]:
     """The fields of an operation's body."""
-    schema = shown.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    (content,) = shown["requestBody"]["content"].values()
+    schema = content["schema"]
     names = [kind["$ref"].rpartition("/")[2] for kind in schema.get("oneOf", [schema]) if "$ref" in kind]
     return sorted({f for name in names for f in CONTRACT["components"]["schemas"][name]["properties"]})
 
@@ -947,8 +951,21 @@ def shots(draw: st.DrawFn) -> Shot:
     if "requestBody" in shown:
         shaped = st.dictionaries(st.sampled_from(fields_of(shown)), anything)
         content = draw(st.binary(max_size=60) | shaped.map(_dumped) | shaped.map(_dumped) | anything.map(_dumped))
-        headers[b"content-type"] = draw(st.just(b"application/json") | header_values.map(lambda v: v.encode("latin-1")))
+        kind = next(iter(shown["requestBody"]["content"]))
+        if kind == FORM:
+            kind, content = f"{FORM}; boundary=b", draw(shaped.map(_as_form) | st.just(content))
+        headers[b"content-type"] = draw(st.just(kind.encode()) | header_values.map(lambda v: v.encode("latin-1")))
     return Shot(draw(st.sampled_from(["operator", "anna"])), method, path, shown, strange, query, headers, content)
+
+
+FORM = "multipart/form-data"
+
+
+def _as_form(fields: dict[str, Any]) -> bytes:
+    """A form whose file and fields hold anything."""
+    parts = "".join(f'--b\r\nContent-Disposition: form-data; name="{name}"{"; filename=f" * (name == "file")}\r\n\r\n'
+                    f"{value}\r\n" for name, value in fields.items())  # fmt: skip
+    return f"{parts}--b--\r\n".encode()
 
 
 def _dumped(value: Any) -> bytes:

@@ -279,6 +279,39 @@ async def test_what_others_took_since_the_dry_run_is_an_error_of_its_row(world: 
     assert sorted(await desk.accounts()) == ["A", "B", "C"]
 
 
+@pytest.mark.parametrize(
+    ("body", "lost"),
+    [({"name": "b"}, (3, "name", "name_taken")),
+     ({"name": "Nordwerk"}, (4, "name", "name_taken")),
+     ({"name": "X", "properties": {"number": "k3"}}, (5, "number", "value_taken"))],
+    ids=["new name", "new name of an old account", "unique value"],
+)  # fmt: skip
+async def test_what_is_taken_between_the_look_and_the_write_costs_that_row_and_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any], lost: tuple[int, str, str]
+):
+    """Another caller is let in at the worst moment, once."""
+    desk = await Desk.of(world)
+    await desk.define("number", "text", unique=True)
+    await desk.imported("name,number\nNord,K2\n")
+    nord = (await desk.accounts())["Nord"]["id"]
+    found = await confirmed(desk, f"id,name,number\n,A,K0\n,B,K1\n{nord},Nordwerk,K2\n,C,K3\n")
+    write, taken = importing.import_steps.import_writes.write, list[int]()
+
+    async def late(*arguments: Any) -> None:
+        if not taken:
+            taken.append((await desk.api.post(f"{desk.path}/accounts", json=body)).status_code)
+        await write(*arguments)
+
+    monkeypatch.setattr(importing.import_steps.import_writes, "write", late)
+    await desk.work()
+    done = await desk.get(found)
+    assert (taken, done["status"], done["result"]["errors"]) == ([201], "done", 1)
+    assert [e[:3] for e in await desk.errors(found)] == [lost]
+    assert len(await desk.accounts()) == 4 + (lost[0] == 4)
+    made = [e for e in await world.events(desk.partner.id) if e.type == "account.created"]
+    assert len(made) == 4 + (lost[0] == 4)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_batches")
 async def test_names_and_unique_values_wanted_by_imports_and_callers_at_once_are_had_once(

@@ -163,6 +163,11 @@ def test_members_of_accounts_come_and_go_where_they_are_counted():
             assert not re.search(r"\bAccountMember\(", path.read_text()), path
 
 
+def test_sql_by_hand_stands_in_one_reviewed_place():
+    found = {path.name for _, path, text in sources() if "exec_driver_sql" in text}
+    assert found == {"tenancy.py", "bulks.py"}
+
+
 def test_the_policy_speaks_of_every_permission_and_every_role():
     assert set(GRANTS) == set(Permission)
     assert {role for roles in GRANTS.values() for role in roles} == set(Role)

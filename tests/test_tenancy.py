@@ -2,19 +2,21 @@
 
 import asyncio
 import random
+from uuid import UUID
 
 import pytest
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import aliased
 from sqlalchemy.pool import NullPool
 
 from app import migrate
 from app.config import Settings
 from app.db import APP_ROLE, UnsafeRole, connect, refuse_unsafe_role, unit_of_work
-from app.models import Account, AccountMember, Base, Partner
+from app.models import Account, AccountMember, Base, Partner, new_id, utc_now
 from app.policy import Role
+from app.services import bulks
 from app.tenancy import EVERYONE, confine
 from tests.conftest import Owner, Server, World, problem
 from tests.test_rules import GLOBAL
@@ -109,6 +111,36 @@ async def test_the_database_alone_keeps_partners_apart(world: World):
             with pytest.raises(DBAPIError, match="row-level security"):
                 async with connection.begin_nested():
                     await connection.execute(text(write), {"p": rival.id})
+
+
+async def test_statements_for_many_rows_write_and_change_nothing_of_another_partner(world: World, owner: Owner):
+    acme, rival = await two_partners(world)
+    theirs = await owner.value("SELECT id FROM accounts WHERE partner_id = $1", rival.id)
+    before = await owner.rows("SELECT * FROM accounts ORDER BY id")
+    member = {"created_at": utc_now(), "updated_at": utc_now(), "version": 1, "role": "account_admin"}
+    row = {"id": new_id(), "account_id": theirs, "user_id": world.people["Anna"].id}
+    account = {"id": theirs, "name": "Q", "name_key": "q"}
+
+    async def write(db: AsyncSession, partner_id: UUID) -> None:
+        await bulks.insert(db, AccountMember, {"partner_id": partner_id, **member}, [row])
+
+    async def change(db: AsyncSession, partner_id: UUID) -> None:
+        assert await bulks.update_accounts(db, partner_id, [account]) == 0
+
+    for attempt in (write, change):
+        with pytest.raises(RuntimeError, match="another tenant"):  # the wall in code
+            async with world.transaction(acme.id) as db:
+                await attempt(db, rival.id)
+    async with world.transaction(acme.id) as db:
+        db.sync_session.info["tenant"] = rival.id  # and the one in the database, where that one is lifted
+        await change(db, rival.id)
+        with pytest.raises(DBAPIError, match="row-level security"):
+            async with db.begin_nested():
+                await write(db, rival.id)
+    with pytest.raises(DBAPIError, match="foreign key"):  # nor does a row of one's own point there
+        async with world.transaction(acme.id) as db:
+            await write(db, acme.id)
+    assert await owner.rows("SELECT * FROM accounts ORDER BY id") == before
 
 
 async def test_the_change_log_is_append_only_for_the_application(world: World):

@@ -24,18 +24,26 @@ TYPES: Mapping[type[Any], str] = {
 }  # fmt: skip
 
 
-async def insert(db: AsyncSession, model: Any, rows: Sequence[Row]) -> int:
-    """Write rows of one shape; how many: a row whose key is taken is passed over."""
+async def insert(db: AsyncSession, model: Any, shared: Row, rows: Sequence[Row]) -> int:
+    """Write rows of one shape, which have what is `shared`; how many: a row whose key is taken is passed over."""
     if not rows:
         return 0
-    _refuse_foreign(db, {row["partner_id"] for row in rows})
-    names = tuple(name for name in rows[0] if any(row[name] is not None for row in rows))
-    return await _send(db, _insert(_table(model), names), _arrays(_table(model), names, rows))
+    _refuse_foreign(db, {shared["partner_id"]})
+    table = _table(model)
+    same = tuple(n for n, value in shared.items() if n not in rows[0] and value is not None)
+    values = [_sent(table.c[n], shared[n]) for n in same]
+    varying = tuple(rows[0])
+    return await _send(db, _insert(table, same, varying), [*values, *_arrays(table, varying, rows)])
 
 
 @cache
-def _insert(table: Table, names: tuple[str, ...]) -> str:
-    into, values, rows = _quoted(names), _cast(table, names), _unnest(table, names, 1)
+def _insert(table: Table, same: tuple[str, ...], varying: tuple[str, ...]) -> str:
+    kinds = [TYPES[_kind(table.c[n])] for n in same]
+    once = [f"${n}::{kind}" for n, kind in enumerate(kinds, 1)]
+    once = [f"{value}::jsonb" if _kind(table.c[n]) is JSONB else value for value, n in zip(once, same, strict=True)]
+    values = ", ".join([*once, _cast(table, varying)])
+    rows = _unnest(table, varying, len(same) + 1)
+    into = _quoted([*same, *varying])
     return f"INSERT INTO {table.name} ({into}) SELECT {values} FROM {rows} ON CONFLICT DO NOTHING"  # noqa: S608 - names of ours
 
 
@@ -131,6 +139,10 @@ def _unnest(table: Table, names: Sequence[str], first: int) -> str:
 def _arrays(table: Table, names: Sequence[str], rows: Sequence[Row]) -> list[list[Any]]:
     return [[_json(row[name]) for row in rows] if _kind(table.c[name]) is JSONB else [row[name] for row in rows]
             for name in names]  # fmt: skip
+
+
+def _sent(column: Column[Any], value: Any) -> Any:
+    return _json(value) if _kind(column) is JSONB else value
 
 
 def _json(value: Any) -> str | None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import SimpleNamespace
@@ -89,16 +89,25 @@ class Columns:
     def projected(self, name_search: str, properties: Mapping[str, Any]) -> dict[str, Any]:
         """The values of an account's row that follow from its properties: slots, and the text that `q` searches."""
         found: dict[str, Any] = {"search": self._search(name_search, properties)}
-        for d in self.all:
-            if d.slot is not None:
-                value = None if d.deleted or not d.filterable else properties.get(d.key)
-                found[d.slot] = None if value is None or d.kind.slot is None else d.kind.slot(value)
+        for slot, key, form in self._slots:
+            value = properties.get(key)
+            found[slot] = None if value is None or form is None else form(value)
         return found
 
     def _search(self, name_search: str, properties: Mapping[str, Any]) -> str:
-        open_ = (d for d in self.active if d.kind.searched and not d.sensitive and d.key in properties)
-        texts = [words.search_key(str(properties[d.key]))[: values.MAX_SEARCHED] for d in open_]
+        open_ = (properties[key] for key in self._searched if key in properties)
+        texts = [words.search_key(str(value))[: values.MAX_SEARCHED] for value in open_]
         return "\n".join([name_search, *texts])
+
+    @cached_property
+    def _slots(self) -> tuple[tuple[str, str, Callable[[Any], values.Slot] | None], ...]:
+        """Each slot, and what stands in it: nothing of what is deleted or not filtered (any more)."""
+        return tuple((d.slot, d.key, None if d.deleted or not d.filterable else d.kind.slot)
+                     for d in self.all if d.slot is not None)  # fmt: skip
+
+    @cached_property
+    def _searched(self) -> tuple[str, ...]:
+        return tuple(d.key for d in self.active if d.kind.searched and not d.sensitive)
 
 
 _kept: OrderedDict[UUID, Columns] = OrderedDict()

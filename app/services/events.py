@@ -21,10 +21,8 @@ SALT = 16
 
 
 class Fact(NamedTuple):
-    """What `record` is told of one fact, where the subject's row is not at hand as an object."""
+    """What `record` is told of one subject, where its row is not at hand as an object."""
 
-    type: str
-    subject_type: str
     subject_id: UUID
     before: Change | None
     after: Change | None
@@ -49,17 +47,16 @@ def record(db: AsyncSession, access: Access, type: str, subject: Any, *, before:
     _add(db, access.partner_id, _acting(access), type, subject, before, after, account_id or access.account_id)
 
 
-def rows(access: Access, facts: Sequence[Fact]) -> list[dict[str, Any]]:
-    """Many facts as rows of the change log, for who writes them in one statement (`bulks.insert`)."""
-    caller, now = _acting(access), utc_now()
-    found: list[dict[str, Any]] = []
+def rows(
+    access: Access, type: str, subject_type: str, facts: Sequence[Fact]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Many facts of one kind, for who writes them in one statement (`bulks.insert`): what they share, and the rows."""
+    shared = _shared(access.partner_id, _acting(access), type, subject_type) | {"created_at": utc_now()}
     random = secrets.token_bytes(2 * SALT * len(facts))
     noise = (random[n : n + SALT] for n in range(0, len(random), SALT))
-    for fact in facts:
-        row = _row(access.partner_id, caller, *fact, salt=next(noise), origin_salt=next(noise))
-        row["id"], row["created_at"] = new_id(), now
-        found.append(row)
-    return found
+    return shared, [
+        {"id": new_id(), **_own(shared, *fact, salt=next(noise), origin_salt=next(noise))} for fact in facts
+    ]
 
 
 def _acting(access: Access) -> Caller:
@@ -81,22 +78,29 @@ def record_system(db: AsyncSession, partner_id: UUID, type: str, subject: Any, *
 
 def _add(db: AsyncSession, partner_id: UUID, caller: Caller | None, type: str, subject: Any,
          before: Change | None, after: Change | None, account_id: UUID | None) -> None:  # fmt: skip
-    db.add(Event(**_row(partner_id, caller, type, subject.__subject__, subject.id, before, after, account_id)))
+    shared = _shared(partner_id, caller, type, subject.__subject__)
+    salt, origin_salt = secrets.token_bytes(SALT), secrets.token_bytes(SALT)
+    own = _own(shared, subject.id, before, after, account_id, salt=salt, origin_salt=origin_salt)
+    db.add(Event(**shared, **own))
 
 
-def _row(partner_id: UUID, caller: Caller | None, type: str, subject_type: str, subject_id: UUID,
-         before: Change | None, after: Change | None, account_id: UUID | None, *, salt: bytes | None = None,
-         origin_salt: bytes | None = None) -> dict[str, Any]:  # fmt: skip
-    details = {"before": plain(before), "after": plain(after)}
-    origin = {"address": caller.address if caller else None}
-    salt, origin_salt = salt or secrets.token_bytes(SALT), origin_salt or secrets.token_bytes(SALT)
+def _shared(partner_id: UUID, caller: Caller | None, type: str, subject_type: str) -> dict[str, Any]:
+    """What all facts of one kind have in common that one caller causes."""
     return {
-        "partner_id": partner_id, "type": type, "subject_type": subject_type, "subject_id": subject_id,
-        "account_id": account_id, "actor": caller.actor if caller else Actor.SYSTEM,
-        "actor_id": caller.user_id if caller else None, "on_behalf_of": caller.on_behalf_of if caller else None,
-        "request_id": caller.request_id if caller else None,
+        "partner_id": partner_id, "type": type, "subject_type": subject_type,
+        "actor": caller.actor if caller else Actor.SYSTEM, "actor_id": caller.user_id if caller else None,
+        "on_behalf_of": caller.on_behalf_of if caller else None, "request_id": caller.request_id if caller else None,
+        "origin": {"address": caller.address if caller else None},
+    }  # fmt: skip
+
+
+def _own(shared: Mapping[str, Any], subject_id: UUID, before: Change | None, after: Change | None,
+         account_id: UUID | None, *, salt: bytes, origin_salt: bytes) -> dict[str, Any]:  # fmt: skip
+    details = {"before": plain(before), "after": plain(after)}
+    return {
+        "subject_id": subject_id, "account_id": account_id,
         "details": details, "salt": salt, "details_hash": commitment(salt, details),
-        "origin": origin, "origin_salt": origin_salt, "origin_hash": commitment(origin_salt, origin),
+        "origin_salt": origin_salt, "origin_hash": commitment(origin_salt, shared["origin"]),
     }  # fmt: skip
 
 

@@ -8,31 +8,19 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
-    LargeBinary,
-    Text,
-    Uuid,
-    any_,
-    column,
     delete,
-    func,
-    literal,
-    literal_column,
     or_,
     select,
-    true,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import (
-    Account,
     AccountImport,
     ImportChunk,
     ImportFault,
     ImportStatus,
     Partner,
     PartnerMember,
-    UniqueValue,
     User,
     UserStatus,
     new_id,
@@ -41,9 +29,10 @@ from app.models import (
 from app.models.partner import PartnerStatus
 from app.policy import Access, Caller, Permission, Role, allowing
 from app.problems import Text as Said
-from app.services import bulks, cells, events, import_rows, import_writes, imports
+from app.services import bulks, events, import_changes, import_lookups, import_writes, imports
+from app.services.import_changes import Change, Seen
 from app.services.import_plans import Plan, shown
-from app.services.import_rows import Change, Crew, Draft, Known, RowFault, Seen
+from app.services.import_rows import Draft, RowFault
 
 WORKING: Final = (ImportStatus.CHECKING, ImportStatus.RUNNING)
 MAX_KEPT: Final = 10_000
@@ -206,120 +195,16 @@ async def work(db: AsyncSession, row: AccountImport, access: Access, plan: Plan,
         Raced: somebody else took a name or a value between our look and our write; all of it must be done again.
     """
     running = row.status == ImportStatus.RUNNING
-    known = await _known(db, plan, drafts, lock=running)
-    crew = await _crew(db, drafts)
-    changes = await asyncio.to_thread(import_rows.decided, plan, access.roles, drafts, known, crew, new_id)
-    names, holders = await _names(db, changes), await _holders(db, changes)
+    known = await import_lookups.known(db, plan, drafts, lock=running)
+    crew = await import_lookups.crew(db, plan, drafts)
+    changes = await asyncio.to_thread(import_changes.decided, plan, access.roles, drafts, known, crew, new_id)
+    names, holders = await import_lookups.names(db, changes), await import_lookups.holders(db, changes)
     within = Seen() if running else seen  # what earlier batches took is in the table, when they were done
-    good, faults = import_rows.settled(plan, changes, within, names, holders)
+    good, faults = import_changes.settled(plan, changes, within, names, holders)
     faults += [fault for draft in drafts for fault in (*draft.faults, *draft.misfits)]
     if running:
         await import_writes.write(db, access, plan, good)
     await _note(db, row, drafts, good, faults)
-
-
-async def _known(db: AsyncSession, plan: Plan, drafts: Sequence[Draft], *, lock: bool) -> dict[Any, Known]:
-    """The accounts that the rows are for, by what matches them."""
-    keys = sorted({draft.key for draft in drafts if draft.key is not None})
-    if not keys:
-        return {}
-    if plan.matching is not None:
-        holders = await _holders_of(db, plan.matching.id, keys)
-        accounts = await _accounts(db, sorted(holders.values()), by_id=True, lock=lock)
-        by_id = {a.id: a for a in accounts}
-        return {digest: by_id[account_id] for digest, account_id in holders.items() if account_id in by_id}
-    if plan.match == "id":
-        return {a.id: a for a in await _accounts(db, keys, by_id=True, lock=lock)}
-    return {a.name_key: a for a in await _accounts(db, keys, by_id=False, lock=lock)}
-
-
-async def _accounts(db: AsyncSession, keys: Sequence[Any], *, by_id: bool, lock: bool) -> list[Known]:
-    found = select(Account.id, Account.name, Account.name_key, Account.status, Account.properties)
-    wanted = _keys(keys, Uuid() if by_id else Text())
-    found = (
-        found.where(Account.id == wanted.c.key)
-        if by_id
-        else found.where(Account.name_key == wanted.c.key, NOT_ARCHIVED)
-    )
-    if lock:
-        found = found.with_for_update(key_share=True)
-    return [Known(*values) for values in await _each(db, wanted, found)]
-
-
-# Written out, or a plan for any status could not use the index of names that are taken.
-NOT_ARCHIVED: Final = Account.status != literal_column("'archived'")
-
-
-def _keys(values: Sequence[Any], kind: Any) -> Any:
-    return func.unnest(literal(list(values), ARRAY(kind))).table_valued(column("key", kind)).render_derived()
-
-
-async def _each(db: AsyncSession, keys: Any, one: Any) -> Sequence[Any]:
-    """For each key its row, if there is one: a walk down an index for each, whatever the planner believes of the
-    table, which may have been empty when it was last looked at.
-    """
-    inner = one.limit(1).lateral()
-    return (await db.execute(select(*inner.c).select_from(keys).join(inner, true()))).all()
-
-
-def _any(values: Sequence[Any], kind: Any) -> Any:
-    return any_(literal(list(values), ARRAY(kind)))
-
-
-async def _crew(db: AsyncSession, drafts: Sequence[Draft]) -> Crew:
-    """Members of the partner whom the rows name, by id or by address: all, for a partner has not many."""
-    named = {raw for draft in drafts for raw, _ in draft.doubtful.values() if isinstance(raw, cells.Mailbox)}
-    chosen = {
-        value for draft in drafts for value in draft.given.values() if isinstance(value, str) and len(value) == 36
-    }
-    ids = list(filter(None, map(_uuid, chosen)))
-    if not named and not ids:
-        return Crew({}, {})
-    members = select(User.email_key, PartnerMember.user_id, PartnerMember.role).join(
-        User, User.id == PartnerMember.user_id).where(
-        or_(User.email_key == _any(list(named), Text()), User.id == _any(ids, Uuid())))  # fmt: skip
-    rows = (await db.execute(members)).all()
-    return Crew(
-        {key: str(user_id) for key, user_id, _ in rows}, {str(user_id): role.value for _, user_id, role in rows}
-    )
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-async def _names(db: AsyncSession, changes: Iterable[Change]) -> dict[str, UUID]:
-    """Whose the names are that the rows want."""
-    wanted = sorted({c.name_key for c in changes if c.known is None or c.name_key != c.known.name_key})
-    if not wanted:
-        return {}
-    keys = _keys(wanted, Text())
-    found = select(Account.name_key, Account.id).where(Account.name_key == keys.c.key, NOT_ARCHIVED)
-    return {key: account_id for key, account_id in await _each(db, keys, found)}
-
-
-async def _holders(db: AsyncSession, changes: Iterable[Change]) -> dict[tuple[UUID, bytes], UUID]:
-    """Whose the unique values are that the rows want."""
-    wanted: dict[UUID, list[bytes]] = {}
-    for change in changes:
-        for d, digest in change.takes:
-            wanted.setdefault(d.id, []).append(digest)
-    found: dict[tuple[UUID, bytes], UUID] = {}
-    for property_id, digests in wanted.items():
-        held = await _holders_of(db, property_id, digests)
-        found |= {(property_id, digest): account_id for digest, account_id in held.items()}
-    return found
-
-
-async def _holders_of(db: AsyncSession, property_id: UUID, digests: Sequence[bytes]) -> dict[bytes, UUID]:
-    keys = _keys(digests, LargeBinary())
-    found = select(UniqueValue.digest, UniqueValue.account_id).where(
-        UniqueValue.property_id == property_id, UniqueValue.digest == keys.c.key
-    )
-    return {digest: account_id for digest, account_id in await _each(db, keys, found)}
 
 
 async def _note(db: AsyncSession, row: AccountImport, drafts: Sequence[Draft], good: Sequence[Change],
@@ -341,20 +226,20 @@ async def _note(db: AsyncSession, row: AccountImport, drafts: Sequence[Draft], g
         row.planned = counts
     order = {heading["header"]: n for n, heading in enumerate(row.columns)}
     inorder = sorted(faults, key=lambda fault: (fault.row, order.get(fault.column, len(order))))
-    kept = _numbered(row, inorder[: MAX_KEPT - row.errors_kept])
-    row.errors_kept += await bulks.insert(db, ImportFault, kept)
+    kept = _numbered(inorder[: MAX_KEPT - row.errors_kept])
+    row.errors_kept += await bulks.insert(db, ImportFault, {"partner_id": row.partner_id, "import_id": row.id}, kept)
     row.row, row.rows_done = drafts[-1].row, row.rows_done + len(drafts)
     await db.flush()
 
 
-def _numbered(row: AccountImport, faults: Iterable[RowFault]) -> list[dict[str, Any]]:
+def _numbered(faults: Iterable[RowFault]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     number, last = 0, 0
     for fault in faults:
         number = number + 1 if fault.row == last else 1
         last = fault.row
         found.append({
-            "partner_id": row.partner_id, "import_id": row.id, "row": fault.row, "number": number,
+            "row": fault.row, "number": number,
             "column": fault.column and fault.column[:200], "code": fault.code[:80],
             "en": fault.said.en[:500], "de": fault.said.de[:500],
         })  # fmt: skip

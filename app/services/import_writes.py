@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import inspect
 from sqlalchemy.exc import IntegrityError
@@ -13,10 +13,11 @@ from app import words
 from app.models import Account, AccountMember, Event, UniqueValue, new_id, utc_now
 from app.policy import Access, Role
 from app.services import bulks, columns, events
+from app.services.import_changes import Change
 from app.services.import_plans import Plan
-from app.services.import_rows import Change
 
 NAME: Final = "uq_accounts_name_key"
+PIECE: Final = 250
 
 
 class Raced(Exception):
@@ -32,51 +33,82 @@ async def write(db: AsyncSession, access: Access, plan: Plan, changes: Sequence[
     """
     new = sorted((c for c in changes if c.new), key=lambda c: c.name_key)
     old = sorted((c for c in changes if c.changes), key=lambda c: c.name_key)
-    if not new and not old:
-        return
-    made = await asyncio.to_thread(_Rows, access, plan, new, old)
-    told = asyncio.create_task(asyncio.to_thread(made.events, new, old))  # while the database writes the accounts
-    try:
-        await _write(db, access, made, old)
-    finally:
-        rows = await told
-    await bulks.insert(db, Event, rows)
+    rows = _Rows(access, plan)
+    if old:
+        await _change(db, access, old, rows)
+    await _open(db, new, rows)
+    uniques = rows.uniques([*new, *old])
+    if await bulks.insert(db, UniqueValue, rows.shared, uniques) < len(uniques):
+        raise Raced
 
 
-async def _write(db: AsyncSession, access: Access, made: "_Rows", old: Sequence[Change]) -> None:
+async def _change(db: AsyncSession, access: Access, old: Sequence[Change], rows: "_Rows") -> None:
     try:
-        await bulks.update_accounts(db, access.partner_id, made.changed)
+        await bulks.update_accounts(db, access.partner_id, await asyncio.to_thread(rows.states, old))
     except IntegrityError as error:
         if NAME not in str(error.orig):
             raise
         raise Raced from None
-    if await bulks.insert(db, Account, made.accounts) < len(made.accounts):
-        raise Raced
-    await bulks.insert(db, AccountMember, made.members)
     freed = [(c.account_id, property_id) for c in old for property_id in c.frees]
     await bulks.free_values(db, access.partner_id, [a for a, _ in freed], [p for _, p in freed])
-    if await bulks.insert(db, UniqueValue, made.uniques) < len(made.uniques):
-        raise Raced
+    kind, facts = Account.__subject__, [_updated(c) for c in old]
+    await bulks.insert(db, Event, *await asyncio.to_thread(events.rows, access, "account.updated", kind, facts))
+
+
+async def _open(db: AsyncSession, new: Sequence[Change], rows: "_Rows") -> None:
+    """Piece by piece: while the database writes one, the next is made in a thread."""
+    pieces = [new[n : n + PIECE] for n in range(0, len(new), PIECE)]
+    ahead = [asyncio.create_task(asyncio.to_thread(rows.opened, piece)) for piece in pieces[:1]]
+    try:
+        for n in range(len(pieces)):
+            (made,) = await asyncio.gather(*ahead)
+            ahead = [asyncio.create_task(asyncio.to_thread(rows.opened, p)) for p in pieces[n + 1 : n + 2]]
+            if await bulks.insert(db, Account, _blank() | rows.new, made.accounts) < len(made.accounts):
+                raise Raced
+            await bulks.insert(db, AccountMember, rows.new | rows.admin, made.members)
+            for shared, told in (made.opened, made.joined):
+                await bulks.insert(db, Event, shared, told)
+    finally:
+        await asyncio.gather(*ahead, return_exceptions=True)
+
+
+Told = tuple[dict[str, Any], list[dict[str, Any]]]
+
+
+class _Opened(NamedTuple):
+    """What is written for some new accounts: they, their admin, and what the change log says of both."""
+
+    accounts: list[dict[str, Any]]
+    members: list[dict[str, Any]]
+    opened: Told
+    joined: Told
 
 
 class _Rows:
-    """The rows to write. Made in a thread."""
+    """Makes the rows to write; large numbers of them in a thread."""
 
-    def __init__(self, access: Access, plan: Plan, new: Sequence[Change], old: Sequence[Change]) -> None:
-        self.access, self.plan, self.now = access, plan, utc_now()
-        self.accounts = [self._account(c) for c in new]
-        self.changed = [{"id": c.account_id} | self._state(c) for c in old]
-        self.members = [self._member(c) for c in new]
-        self.uniques = sorted(
-            ({"partner_id": access.partner_id, "property_id": d.id, "digest": digest, "account_id": c.account_id}
-             for c in (*new, *old) for d, digest in c.takes),
+    def __init__(self, access: Access, plan: Plan) -> None:
+        self.access, self.plan, now = access, plan, utc_now()
+        self.shared = {"partner_id": access.partner_id}
+        self.new = self.shared | {"created_at": now, "updated_at": now, "version": 1}
+        self.admin = {"user_id": access.user_id, "role": Role.ACCOUNT_ADMIN.value}
+
+    def opened(self, new: Sequence[Change]) -> _Opened:
+        members = [{"id": new_id(), "account_id": c.account_id} for c in new]
+        opened = events.rows(self.access, "account.created", Account.__subject__, [_created(c) for c in new])
+        joined = events.rows(self.access, "account_member.added", AccountMember.__subject__,
+                             [self._joined(member) for member in members])  # fmt: skip
+        return _Opened(self.states(new), members, opened, joined)
+
+    def states(self, changes: Sequence[Change]) -> list[dict[str, Any]]:
+        return [{"id": c.account_id} | self._state(c) for c in changes]
+
+    def uniques(self, changes: Sequence[Change]) -> list[dict[str, Any]]:
+        return sorted(
+            ({"property_id": d.id, "digest": digest, "account_id": c.account_id}
+             for c in changes for d, digest in c.takes),
             key=lambda row: (row["property_id"], row["digest"]),
         )  # fmt: skip
-
-    def events(self, new: Sequence[Change], old: Sequence[Change]) -> list[dict[str, Any]]:
-        """What the change log says of them."""
-        facts = [fact for c, member in zip(new, self.members, strict=True) for fact in _opened(c, member)]
-        return events.rows(self.access, facts + [_updated(c) for c in old])
 
     def _state(self, change: Change) -> dict[str, Any]:
         name_search = words.search_key(change.name)
@@ -85,15 +117,9 @@ class _Rows:
             "properties": change.properties,
         } | self.plan.columns.projected(name_search, change.properties)  # fmt: skip
 
-    def _account(self, change: Change) -> dict[str, Any]:
-        own = {"partner_id": self.access.partner_id, "id": change.account_id, "created_at": self.now,
-               "updated_at": self.now, "version": 1}  # fmt: skip
-        return _blank() | own | self._state(change)
-
-    def _member(self, change: Change) -> dict[str, Any]:
-        return {"partner_id": self.access.partner_id, "id": new_id(), "account_id": change.account_id,
-                "user_id": self.access.user_id, "role": Role.ACCOUNT_ADMIN.value, "created_at": self.now,
-                "updated_at": self.now, "version": 1}  # fmt: skip
+    def _joined(self, member: dict[str, Any]) -> events.Fact:
+        account_id = member["account_id"]
+        return events.Fact(member["id"], None, {"account_id": account_id} | self.admin, account_id)
 
 
 @cache
@@ -103,14 +129,9 @@ def _blank() -> dict[str, Any]:
     return {c.key: getattr(bare, c.key) for c in inspect(Account).column_attrs}
 
 
-def _opened(change: Change, member: dict[str, Any]) -> list[events.Fact]:
-    account_id = change.account_id
+def _created(change: Change) -> events.Fact:
     facts = {"name": change.name, "status": change.status, "properties": change.properties}
-    who = {k: member[k] for k in ("account_id", "user_id", "role")}
-    return [
-        events.Fact("account.created", Account.__subject__, account_id, None, facts, account_id),
-        events.Fact("account_member.added", AccountMember.__subject__, member["id"], None, who, account_id),
-    ]
+    return events.Fact(change.account_id, None, facts, change.account_id)
 
 
 def _updated(change: Change) -> events.Fact:
@@ -120,4 +141,4 @@ def _updated(change: Change) -> events.Fact:
     after = {k: getattr(change, k) for k in before}
     if "properties" in before:
         before["properties"], after["properties"] = columns.changes(before["properties"], after["properties"])
-    return events.Fact("account.updated", Account.__subject__, change.account_id, before, after, change.account_id)
+    return events.Fact(change.account_id, before, after, change.account_id)
