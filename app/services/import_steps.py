@@ -41,9 +41,9 @@ from app.models import (
 from app.models.partner import PartnerStatus
 from app.policy import Access, Caller, Permission, Role, allowing
 from app.problems import Text as Said
-from app.services import bulks, cells, events, import_rows, import_writes, imports
+from app.services import bulks, cells, events, import_rows, import_writes, imports, price_models
 from app.services.import_plans import Plan, shown
-from app.services.import_rows import Change, Crew, Draft, Known, RowFault, Seen
+from app.services.import_rows import Change, Draft, Known, Named, RowFault, Seen
 
 WORKING: Final = (ImportStatus.CHECKING, ImportStatus.RUNNING)
 MAX_KEPT: Final = 10_000
@@ -207,8 +207,8 @@ async def work(db: AsyncSession, row: AccountImport, access: Access, plan: Plan,
     """
     running = row.status == ImportStatus.RUNNING
     known = await _known(db, plan, drafts, lock=running)
-    crew = await _crew(db, drafts)
-    changes = await asyncio.to_thread(import_rows.decided, plan, access.roles, drafts, known, crew, new_id)
+    named = await _named(db, drafts)
+    changes = await asyncio.to_thread(import_rows.decided, plan, access.roles, drafts, known, named, new_id)
     names, holders = await _names(db, changes), await _holders(db, changes)
     within = Seen() if running else seen  # what earlier batches took is in the table, when they were done
     good, faults = import_rows.settled(plan, changes, within, names, holders)
@@ -234,7 +234,7 @@ async def _known(db: AsyncSession, plan: Plan, drafts: Sequence[Draft], *, lock:
 
 
 async def _accounts(db: AsyncSession, keys: Sequence[Any], *, by_id: bool, lock: bool) -> list[Known]:
-    found = select(Account.id, Account.name, Account.name_key, Account.status, Account.properties)
+    found = select(Account.id, Account.name, Account.name_key, Account.status, Account.price_model, Account.properties)
     wanted = _keys(keys, Uuid() if by_id else Text())
     found = (
         found.where(Account.id == wanted.c.key)
@@ -266,21 +266,24 @@ def _any(values: Sequence[Any], kind: Any) -> Any:
     return any_(literal(list(values), ARRAY(kind)))
 
 
-async def _crew(db: AsyncSession, drafts: Sequence[Draft]) -> Crew:
-    """Members of the partner whom the rows name, by id or by address: all, for a partner has not many."""
-    named = {raw for draft in drafts for raw, _ in draft.doubtful.values() if isinstance(raw, cells.Mailbox)}
+async def _named(db: AsyncSession, drafts: Sequence[Draft]) -> Named:
+    """What the rows name besides accounts, looked up at once: members by id or by address, price models by key."""
+    models = await price_models.archived(db, {draft.price_model for draft in drafts if draft.price_model})
+    addresses = {raw for draft in drafts for raw, _ in draft.doubtful.values() if isinstance(raw, cells.Mailbox)}
     chosen = {
         value for draft in drafts for value in draft.given.values() if isinstance(value, str) and len(value) == 36
     }
     ids = list(filter(None, map(_uuid, chosen)))
-    if not named and not ids:
-        return Crew({}, {})
+    if not addresses and not ids:
+        return Named({}, {}, models)
     members = select(User.email_key, PartnerMember.user_id, PartnerMember.role).join(
         User, User.id == PartnerMember.user_id).where(
-        or_(User.email_key == _any(list(named), Text()), User.id == _any(ids, Uuid())))  # fmt: skip
+        or_(User.email_key == _any(list(addresses), Text()), User.id == _any(ids, Uuid())))  # fmt: skip
     rows = (await db.execute(members)).all()
-    return Crew(
-        {key: str(user_id) for key, user_id, _ in rows}, {str(user_id): role.value for _, user_id, role in rows}
+    return Named(
+        {key: str(user_id) for key, user_id, _ in rows},
+        {str(user_id): role.value for _, user_id, role in rows},
+        models,
     )
 
 

@@ -82,7 +82,7 @@ class _Rows:
         name_search = words.search_key(change.name)
         return {
             "name": change.name, "name_key": change.name_key, "name_search": name_search, "status": change.status.value,
-            "properties": change.properties,
+            "price_model": change.price_model, "properties": change.properties,
         } | self.plan.columns.projected(name_search, change.properties)  # fmt: skip
 
     def _account(self, change: Change) -> dict[str, Any]:
@@ -105,7 +105,8 @@ def _blank() -> dict[str, Any]:
 
 def _opened(change: Change, member: dict[str, Any]) -> list[events.Fact]:
     account_id = change.account_id
-    facts = {"name": change.name, "status": change.status, "properties": change.properties}
+    facts = {"name": change.name, "status": change.status, "price_model": change.price_model,
+             "properties": change.properties}  # fmt: skip
     who = {k: member[k] for k in ("account_id", "user_id", "role")}
     return [
         events.Fact("account.created", Account.__subject__, account_id, None, facts, account_id),
@@ -116,7 +117,7 @@ def _opened(change: Change, member: dict[str, Any]) -> list[events.Fact]:
 def _updated(change: Change) -> events.Fact:
     known = change.known
     assert known is not None  # noqa: S101 - an account that is not new is one that was found
-    before = {k: getattr(known, k) for k in ("name", "status", "properties") if k in change.changes}
+    before = {k: getattr(known, k) for k in ("name", "status", "price_model", "properties") if k in change.changes}
     after = {k: getattr(change, k) for k in before}
     if "properties" in before:
         before["properties"], after["properties"] = columns.changes(before["properties"], after["properties"])
