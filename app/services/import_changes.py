@@ -9,7 +9,7 @@ from app import words
 from app.models import AccountStatus, PropertyType
 from app.policy import Role
 from app.problems import Text
-from app.services import cells, columns, uniques
+from app.services import cells, columns, price_models, uniques
 from app.services.columns import MISSING, NO_MEMBER, NOT_YOURS, Definition
 from app.services.import_plans import PREFIX, Plan
 from app.services.import_rows import NO_STATUS, Draft, RowFault
@@ -29,6 +29,7 @@ class Known:
     name: str
     name_key: str
     status: AccountStatus
+    price_model: str | None
     properties: Mapping[str, Any]
 
 
@@ -42,6 +43,7 @@ class Change:
     name: str
     name_key: str
     status: AccountStatus
+    price_model: str | None
     properties: dict[str, Any]
     changes: Set[str] = frozenset()
     takes: list[tuple[Definition, bytes]] = field(default_factory=list["tuple[Definition, bytes]"])
@@ -55,15 +57,18 @@ class Change:
 # --- what it changes ---
 
 
-class Crew(NamedTuple):
-    """The members of the partner whom the rows name."""
+class Named(NamedTuple):
+    """What the rows name besides accounts: members of the partner, and price models."""
 
     ids: Mapping[str, str]
-    """By the key of their address."""
+    """Of members, by the key of their address."""
     roles: Mapping[str, str]
+    """Of members, by their id."""
+    models: Mapping[str, bool]
+    """Whether a price model is archived, by its key."""
 
 
-def decided(plan: Plan, roles: Set[Role], drafts: Sequence[Draft], known: Mapping[Any, Known], crew: Crew,
+def decided(plan: Plan, roles: Set[Role], drafts: Sequence[Draft], known: Mapping[Any, Known], named: Named,
             new_id: Any) -> list[Change]:  # fmt: skip
     """What each row changes; those that cannot be taken have faults instead. Takes its time: call it in a thread."""
     found: list[Change] = []
@@ -72,16 +77,16 @@ def decided(plan: Plan, roles: Set[Role], drafts: Sequence[Draft], known: Mappin
         draft.misfits = []
         if draft.flawed or any(fault.column == where for fault in draft.faults):
             continue  # nobody knows for which account it is
-        change = _decided(plan, roles, draft, known.get(draft.key), crew, new_id)
+        change = _decided(plan, roles, draft, known.get(draft.key), named, new_id)
         if not draft.faults and not draft.misfits:
             found.append(change)
     return found
 
 
-def _decided(plan: Plan, roles: Set[Role], draft: Draft, known: Known | None, crew: Crew, new_id: Any) -> Change:
+def _decided(plan: Plan, roles: Set[Role], draft: Draft, known: Known | None, named: Named, new_id: Any) -> Change:
     name = draft.name or (known.name if known else "")
     change = Change(
-        draft.row, known, known.id if known else new_id(), name, "", draft.status or AccountStatus.ACTIVE, {}
+        draft.row, known, known.id if known else new_id(), name, "", draft.status or AccountStatus.ACTIVE, None, {}
     )
     if fault := _misfit(plan, draft, known):
         draft.misfits.append(fault)
@@ -90,9 +95,11 @@ def _decided(plan: Plan, roles: Set[Role], draft: Draft, known: Known | None, cr
     if known and draft.status is None:
         change.status = known.status
     before: Mapping[str, Any] = known.properties if known else {}
-    change.properties = _merged(plan, roles, draft, known, crew)
+    change.price_model = _priced(plan, roles, draft, known, named)
+    change.properties = _merged(plan, roles, draft, known, named)
     if known:
         differs = {"name": name != known.name, "status": change.status != known.status,
+                   "price_model": change.price_model != known.price_model,
                    "properties": change.properties != before}  # fmt: skip
         change.changes = {k for k, v in differs.items() if v}
     if known is None or "properties" in change.changes:
@@ -124,12 +131,22 @@ def _misfit(plan: Plan, draft: Draft, known: Known | None) -> RowFault | None:
     return None
 
 
-def _merged(plan: Plan, roles: Set[Role], draft: Draft, known: Known | None, crew: Crew) -> dict[str, Any]:
+def _priced(plan: Plan, roles: Set[Role], draft: Draft, known: Known | None, named: Named) -> str | None:
+    """The price model of the account after the row."""
+    before, where = known.price_model if known else None, plan.header_of.get("price_model")
+    if where is None or (draft.price_model is None and plan.keep_empty):
+        return before
+    if wrong := price_models.refusal(roles, before, draft.price_model, named.models):
+        draft.misfits.append(RowFault(draft.row, where, *wrong))
+    return draft.price_model
+
+
+def _merged(plan: Plan, roles: Set[Role], draft: Draft, known: Known | None, named: Named) -> dict[str, Any]:
     """The values of the account after the row: by the rules of `columns.merge`, which reads one account's patch."""
     before: Mapping[str, Any] = known.properties if known else {}
     after = dict(before) if known else {d.key: d.default for d in plan.columns.active if d.default is not None}
     by_key = plan.columns.by_key
-    for key, value in (*draft.given.items(), *_settled(draft, crew)):
+    for key, value in (*draft.given.items(), *_settled(draft, named)):
         d = by_key[key]
         if value is None and (plan.keep_empty or known is None):
             continue
@@ -137,27 +154,27 @@ def _merged(plan: Plan, roles: Set[Role], draft: Draft, known: Known | None, cre
             continue
         if value != (d.default if known is None else before.get(key)) and not d.editable(roles):
             draft.misfits.append(RowFault(draft.row, plan.header_of[PREFIX + key], "not_editable", NOT_YOURS))
-        elif d.type == PropertyType.USER and value is not None and crew.roles.get(value) not in d.inputs["roles"]:
+        elif d.type == PropertyType.USER and value is not None and named.roles.get(value) not in d.inputs["roles"]:
             draft.misfits.append(RowFault(draft.row, plan.header_of[PREFIX + key], "not_a_partner_member", NO_MEMBER))
         after[key] = value
     for key in draft.doubtful:
-        _doubt(plan, draft, by_key[key], before, after, crew)
+        _doubt(plan, draft, by_key[key], before, after, named)
     return {k: v for k, v in after.items() if v is not None}
 
 
-def _settled(draft: Draft, crew: Crew) -> list[tuple[str, Any]]:
+def _settled(draft: Draft, named: Named) -> list[tuple[str, Any]]:
     """Users who were named by their address."""
-    return [(key, crew.ids[raw]) for key, (raw, _) in draft.doubtful.items()
-            if isinstance(raw, cells.Mailbox) and raw in crew.ids]  # fmt: skip
+    return [(key, named.ids[raw]) for key, (raw, _) in draft.doubtful.items()
+            if isinstance(raw, cells.Mailbox) and raw in named.ids]  # fmt: skip
 
 
 def _doubt(plan: Plan, draft: Draft, d: Definition, before: Mapping[str, Any], after: dict[str, Any],
-           crew: Crew) -> None:  # fmt: skip
+           named: Named) -> None:  # fmt: skip
     """What is none of the definition's values may stay where it is, and go nowhere else."""
     raw, wrong = draft.doubtful[d.key]
     where, code, said = plan.header_of[PREFIX + d.key], wrong.code, wrong.said
     if isinstance(raw, cells.Mailbox):
-        if raw in crew.ids:
+        if raw in named.ids:
             return
         code, said = "not_a_partner_member", NO_MEMBER
     elif d.key in before:

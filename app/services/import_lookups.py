@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.express import line_of
 from app.models import (
     Account,
     PartnerMember,
@@ -27,8 +28,8 @@ from app.models import (
     UniqueValue,
     User,
 )
-from app.services import cells
-from app.services.import_changes import Change, Crew, Known
+from app.services import cells, price_models
+from app.services.import_changes import Change, Known, Named
 from app.services.import_plans import Plan
 from app.services.import_rows import Draft
 
@@ -49,7 +50,8 @@ async def known(db: AsyncSession, plan: Plan, drafts: Sequence[Draft], *, lock: 
 
 
 async def _accounts(db: AsyncSession, keys: Sequence[Any], *, by_id: bool, lock: bool) -> list[Known]:
-    found = select(Account.id, Account.name, Account.name_key, Account.status, Account.properties)
+    found = select(Account.id, Account.name, Account.name_key, Account.status, Account.price_model,
+                   Account.properties)  # fmt: skip
     wanted = _keys(keys, Uuid() if by_id else Text())
     found = (
         found.where(Account.id == wanted.c.key)
@@ -81,20 +83,22 @@ def _any(values: Sequence[Any], kind: Any) -> Any:
     return any_(literal(list(values), ARRAY(kind)))
 
 
-async def crew(db: AsyncSession, plan: Plan, drafts: Sequence[Draft]) -> Crew:
-    """The members of the partner whom the rows name, by address or by id."""
+async def named(db: AsyncSession, plan: Plan, drafts: Sequence[Draft]) -> Named:
+    """Whom and what the rows name: members of the partner, by address or by id; price models."""
+    keys = {draft.price_model for draft in drafts if draft.price_model}
+    models = await price_models.archived(await line_of(db), keys) if keys else {}
     columns = [h.definition.key for h in plan.headings if h.definition and h.definition.type == PropertyType.USER]
     doubtful = {d.doubtful[key][0] for d in drafts for key in columns if key in d.doubtful}
-    named = [raw for raw in doubtful if isinstance(raw, cells.Mailbox)]
+    boxes = [raw for raw in doubtful if isinstance(raw, cells.Mailbox)]
     ids = [UUID(d.given[key]) for d in drafts for key in columns if d.given.get(key)]
-    if not named and not ids:
-        return Crew({}, {})
+    if not boxes and not ids:
+        return Named({}, {}, models)
     members = select(User.email_key, PartnerMember.user_id, PartnerMember.role).join(
         User, User.id == PartnerMember.user_id).where(
-        or_(User.email_key == _any(named, Text()), User.id == _any(ids, Uuid())))  # fmt: skip
+        or_(User.email_key == _any(boxes, Text()), User.id == _any(ids, Uuid())))  # fmt: skip
     rows = (await db.execute(members)).all()
-    return Crew(
-        {key: str(user_id) for key, user_id, _ in rows}, {str(user_id): role.value for _, user_id, role in rows}
+    return Named(
+        {key: str(user_id) for key, user_id, _ in rows}, {str(user_id): role.value for _, user_id, role in rows}, models
     )
 
 

@@ -7,14 +7,17 @@ from functools import cached_property
 from typing import Any, Final
 
 from app.problems import Text
-from app.services import tables, values
+from app.services import columns as known_columns
+from app.services import exports, tables, values
 from app.services.columns import Columns, Definition
 from app.sheets import Cell, Layout
 
 PREFIX: Final = tables.PREFIX
-TAKEN: Final = ("id", "name", "status")
+TAKEN: Final = ("id", "name", "status", "price_model")
 # What exports write and nobody sets: listed as ignored.
-IGNORED: Final = {*tables.FIXED, "updated_at", "partner_id", "member_count", "price_model"} - {*TAKEN}
+IGNORED: Final = {*known_columns.FIXED, "partner_id"} - {*TAKEN}
+LABELS: Final = {label.casefold(): key for key, column in exports.FIXED.items() for label in column.label}
+"""What exports call the columns that every account has."""
 MAX_SHOWN: Final = 200
 
 
@@ -28,11 +31,13 @@ class Unusable(Exception):
 
 @dataclass(frozen=True)
 class Heading:
-    """One column of the file: `id`, `name`, `status`, a property, or nothing that is taken."""
+    """One column of the file: one of `TAKEN`, a property, or nothing that is taken."""
 
     header: str
     field: str | None
     definition: Definition | None = None
+    ignored: bool = False
+    """Whether it is known to be nothing that is taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +87,7 @@ def shown(plan: Plan) -> list[dict[str, Any]]:
 def _headings(columns: Columns, header: Sequence[str], *, ignore_unknown: bool) -> tuple[Heading, ...]:
     labels = _labels(columns)
     found = [_heading(columns, labels, name) for name in header]
-    unknown = [h.header for h in found if h.field is None and h.header.casefold() not in IGNORED]
+    unknown = [h.header for h in found if h.field is None and not h.ignored]
     if unknown and not ignore_unknown:
         names = _named(unknown)
         raise Unusable("unknown_columns", f"No column of the accounts table: {names}. Rename them, or upload with "
@@ -112,9 +117,14 @@ def _heading(columns: Columns, labels: Mapping[str, list[Definition]], name: str
     folded = name.casefold()
     if folded in TAKEN:
         return Heading(name, folded)
-    d = columns.by_key.get(folded.removeprefix(PREFIX))
-    if d is None and folded not in IGNORED and len(labels.get(folded, ())) == 1:
-        (d,) = labels[folded]
+    if folded in IGNORED:
+        return Heading(name, None, ignored=True)
+    d, called = columns.by_key.get(folded.removeprefix(PREFIX)), labels.get(folded, ())
+    if d is None and not called and folded in LABELS:  # a partner's own words come first
+        field = LABELS[folded]
+        return Heading(name, field) if field in TAKEN else Heading(name, None, ignored=True)
+    if d is None and len(called) == 1:
+        (d,) = called
     if d is None or d.archived:
         return Heading(name, None)
     return Heading(name, PREFIX + d.key, d)

@@ -41,6 +41,7 @@ class Draft:
     """By which its account is found; None: it is for a new one."""
     name: str | None = None
     status: AccountStatus | None = None
+    price_model: str | None = None
     given: dict[str, Any] = field(default_factory=dict[str, Any])
     doubtful: dict[str, tuple[Any, Refused]] = field(default_factory=dict[str, "tuple[Any, Refused]"])
     """Values that only an account which has them already may keep."""
@@ -127,6 +128,9 @@ def _take_fixed(plan: Plan, draft: Draft, header: str, name: str, said: str) -> 
         found = draft.name = words.clean(said)
         draft.faults += [RowFault(draft.row, header, code, text) for code, text in _wrong_name(found)]
         found = words.name_key(found)
+    elif name == "price_model":
+        draft.price_model = said.casefold()
+        return
     else:
         if said.casefold() not in (AccountStatus.ACTIVE, AccountStatus.SUSPENDED, AccountStatus.ARCHIVED):
             draft.faults.append(RowFault(draft.row, header, "unknown_option", NO_STATUS))

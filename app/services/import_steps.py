@@ -196,8 +196,8 @@ async def work(db: AsyncSession, row: AccountImport, access: Access, plan: Plan,
     """
     running = row.status == ImportStatus.RUNNING
     known = await import_lookups.known(db, plan, drafts, lock=running)
-    crew = await import_lookups.crew(db, plan, drafts)
-    changes = await asyncio.to_thread(import_changes.decided, plan, access.roles, drafts, known, crew, new_id)
+    named = await import_lookups.named(db, plan, drafts)
+    changes = await asyncio.to_thread(import_changes.decided, plan, access.roles, drafts, known, named, new_id)
     names, holders = await import_lookups.names(db, changes), await import_lookups.holders(db, changes)
     within = Seen() if running else seen  # what earlier batches took is in the table, when they were done
     good, faults = import_changes.settled(plan, changes, within, names, holders)

@@ -2,10 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import inspect
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -63,7 +61,9 @@ async def _open(db: AsyncSession, new: Sequence[Change], rows: "_Rows") -> None:
         for n in range(len(pieces)):
             (made,) = await asyncio.gather(*ahead)
             ahead = [asyncio.create_task(asyncio.to_thread(rows.opened, p)) for p in pieces[n + 1 : n + 2]]
-            if await bulks.insert(db, Account, _blank() | rows.new, made.accounts) < len(made.accounts):
+            if await bulks.insert(db, Account, dict(bulks.blank_account()) | rows.new, made.accounts) < len(
+                made.accounts
+            ):
                 raise Raced
             await bulks.insert(db, AccountMember, rows.new | rows.admin, made.members)
             for shared, told in (made.opened, made.joined):
@@ -114,7 +114,7 @@ class _Rows:
         name_search = words.search_key(change.name)
         return {
             "name": change.name, "name_key": change.name_key, "name_search": name_search, "status": change.status.value,
-            "properties": change.properties,
+            "price_model": change.price_model, "properties": change.properties,
         } | self.plan.columns.projected(name_search, change.properties)  # fmt: skip
 
     def _joined(self, member: dict[str, Any]) -> events.Fact:
@@ -122,22 +122,16 @@ class _Rows:
         return events.Fact(member["id"], None, {"account_id": account_id} | self.admin, account_id)
 
 
-@cache
-def _blank() -> dict[str, Any]:
-    """What a column of an account holds when nobody says anything: a new column needs no word here."""
-    bare = Account(partner_id=new_id(), name="", name_key="", name_search="")
-    return {c.key: getattr(bare, c.key) for c in inspect(Account).column_attrs}
-
-
 def _created(change: Change) -> events.Fact:
-    facts = {"name": change.name, "status": change.status, "properties": change.properties}
+    facts = {"name": change.name, "status": change.status, "price_model": change.price_model,
+             "properties": change.properties}  # fmt: skip
     return events.Fact(change.account_id, None, facts, change.account_id)
 
 
 def _updated(change: Change) -> events.Fact:
     known = change.known
     assert known is not None  # noqa: S101 - an account that is not new is one that was found
-    before = {k: getattr(known, k) for k in ("name", "status", "properties") if k in change.changes}
+    before = {k: getattr(known, k) for k in ("name", "status", "price_model", "properties") if k in change.changes}
     after = {k: getattr(change, k) for k in before}
     if "properties" in before:
         before["properties"], after["properties"] = columns.changes(before["properties"], after["properties"])

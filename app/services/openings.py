@@ -36,7 +36,7 @@ async def write(line: Driver, access: Access, known: Columns, *, name: str, pric
     taken = [(d, uniques.digest(d, values[d.key])) for d in known.by_key.values() if d.unique and d.key in values]
     held = [{"partner_id": access.partner_id, "property_id": d.id, "digest": digest, "account_id": account["id"]}
             for d, digest in sorted(taken, key=lambda t: (t[0].id, t[1]))]  # fmt: skip
-    rows = ([account], [member], held, events.rows(access, _facts(account, member)))
+    rows = ([account], [member], held, _said(access, account, member))
     sent = zip(TABLES, rows, strict=True)
     ((opened, had),) = await run(line, _statement(), *(a for model, some in sent for a in bulks.arrays(model, some)))
     if not opened:
@@ -64,14 +64,18 @@ def _member(access: Access, account_id: UUID) -> Row:
             "role": Role.ACCOUNT_ADMIN, "created_at": now, "updated_at": now, "version": 1}  # fmt: skip
 
 
-def _facts(account: Row, member: Row) -> list[events.Fact]:
+def _said(access: Access, account: Row, member: Row) -> list[Row]:
+    """What the change log says of it."""
     account_id = account["id"]
     opened = {k: account[k] for k in ("name", "status", "price_model", "properties")}
     joined = {k: member[k] for k in ("account_id", "user_id", "role")}
-    return [
-        events.Fact("account.created", Account.__subject__, account_id, None, opened, account_id),
-        events.Fact("account_member.added", AccountMember.__subject__, member["id"], None, joined, account_id),
-    ]
+    found: list[Row] = []
+    for type, model, subject, facts in (("account.created", Account, account, opened),
+                                        ("account_member.added", AccountMember, member, joined)):  # fmt: skip
+        fact = events.Fact(subject["id"], None, facts, account_id)
+        shared, rows = events.rows(access, type, model.__subject__, [fact])
+        found += [{**shared, **row} for row in rows]
+    return found
 
 
 @cache

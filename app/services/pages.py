@@ -126,18 +126,21 @@ def _made(known: Columns, masked: bool, query: Query, only: tuple[str, ...] | No
           nulls: tuple[bool, ...] | None) -> Asking:  # fmt: skip
     shown = columns.chosen(known, only, pointer)
     table = tables.of(known, query, masked=masked)
-    orders = lists.sorts(table, query)
-    bounds = [*(o.by.type for o in orders), Uuid()]
-    after = None if nulls is None else [
-        None if empty else param(f"after_{n}", kind)
-        for n, (kind, empty) in enumerate(zip(bounds, nulls, strict=True))
-    ]  # fmt: skip
+    after = None if nulls is None else _bounds(lists.sorts(table, query), nulls)
     plan = lists.plan(select(Account).where(Account.partner_id == PARTNER), table, query, after)
     shown_columns = known.active if shown is None else [known.open[key] for key in shown if key in known.open]
     walks = [_page(walk, plan.orders, limit, shown_columns, known, masked=masked) for walk in plan.walks]
     open_to = columns.sees(Permission.ACCOUNT_LIST)
     return Asking(Guess(known.version, walks[0], open_to), [Prepared(select(w)) for w in walks],
                   Prepared(lists.counted(plan.matching)), plan.orders)  # fmt: skip
+
+
+def _bounds(orders: Sequence[lists.Order], nulls: tuple[bool, ...]) -> list[Any]:
+    """The values of a cursor, to come; those that are empty are known to be."""
+    kinds = [*(o.by.type for o in orders), Uuid()]
+    return [
+        None if empty else param(f"after_{n}", kind) for n, (kind, empty) in enumerate(zip(kinds, nulls, strict=True))
+    ]
 
 
 def _page(walk: Select[Any], orders: Sequence[lists.Order], limit: int, shown: Sequence[Definition], known: Columns, *,

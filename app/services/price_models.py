@@ -1,17 +1,18 @@
 """Price models: operators keep the catalogue; partners put their accounts into one of them."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, Final
 
+from sqlalchemy import ARRAY, func, select
 from sqlalchemy import Text as Text_
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import words
 from app.express import Driver, Prepared, param
 from app.models import PriceModel, utc_now
-from app.policy import Access, Permission, allowing
+from app.policy import Access, Permission, Role, allowing
 from app.problems import Fault, Forbidden, Invalid, KeyTaken, NotFound, Text
 from app.services import events, lists
 
@@ -112,18 +113,37 @@ async def check(line: Driver, access: Access, before: str | None, after: str | N
     """
     if after == before:
         return
-    if not allowing(access.roles, Permission.PRICE_MODEL_SET):
-        raise Forbidden(errors=[Fault(POINTER, "not_editable", NOT_YOURS)])
+    known = {} if after is None else await archived(line, [after])
+    if wrong := refusal(access.roles, before, after, known):
+        refused = Forbidden if wrong[0] == "not_editable" else Invalid
+        raise refused(errors=[Fault(POINTER, *wrong)])
+
+
+async def archived(line: Driver, keys: Iterable[str]) -> dict[str, bool]:
+    """Those of the keys that are price models', and whether these are archived."""
+    wanted = sorted({key for key in keys if re.fullmatch(r"[a-z][a-z0-9_]{0,39}", key)})
+    return dict(await _ARCHIVED.all(line, keys=wanted)) if wanted else {}
+
+
+_ARCHIVED: Final = Prepared(
+    select(PriceModel.key, PriceModel.archived_at.is_not(None)).where(
+        PriceModel.key == func.any(param("keys", ARRAY(Text_())))
+    )
+)
+
+
+def refusal(roles: Set[Role], before: str | None, after: str | None,
+            known: Mapping[str, bool]) -> tuple[str, Text] | None:  # fmt: skip
+    """Why these roles may not give an account that has `before` the price model `after`: a code, and what to do."""
+    if after == before:
+        return None
+    if not allowing(roles, Permission.PRICE_MODEL_SET):
+        return "not_editable", NOT_YOURS
     if after is None:
-        return
-    found = await _ARCHIVED_AT.one(line, key=after)
-    if found is None:
-        raise Invalid(errors=[Fault(POINTER, "unknown_price_model", UNKNOWN)])
-    if found[0] is not None:
-        raise Invalid(errors=[Fault(POINTER, "archived_price_model", ARCHIVED)])
-
-
-_ARCHIVED_AT: Final = Prepared(select(PriceModel.archived_at).where(PriceModel.key == param("key", Text_())))
+        return None
+    if after not in known:
+        return "unknown_price_model", UNKNOWN
+    return ("archived_price_model", ARCHIVED) if known[after] else None
 
 
 def _merged(old: Mapping[str, Any], patch: Mapping[str, Any], *, empty: bool = False) -> dict[str, str]:
