@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml
 
-.PHONY: help run demo test fast check fix docs migration openapi lock clean
+.PHONY: help run demo test fast check fix docs bench migration openapi lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ fix: .venv/ready ## format and mend what a machine can
 docs: .venv/ready ## print the tables of docs/ anew
 	@$(BIN)/python -m tests.test_docs
 
+bench: .venv/ready ## how fast it is, against a ceiling and a peer: make bench o="--quick --only list"
+	@$(BIN)/python -m bench.run $(o)
+
 migration: .venv/ready ## write a migration: make migration m="what it does"
 	@$(BIN)/tenantry migrate --new "$(m)"
 
@@ -43,7 +46,7 @@ openapi: .venv/ready ## write openapi.json
 
 lock: ## pin what pyproject.toml asks for; with u=--upgrade, the newest versions
 	@test -x .venv/lock/bin/uv || { $(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet uv; }
-	@$(COMPILE) --extra dev $(u) --output-file requirements.lock && $(COMPILE) $(u) --constraints requirements.lock --output-file requirements-run.lock
+	@$(COMPILE) --extra dev --extra bench $(u) --output-file requirements.lock && $(COMPILE) $(u) --constraints requirements.lock --output-file requirements-run.lock
 
 clean: ## remove what can be made again; the data stay
 	@rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

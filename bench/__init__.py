@@ -1,0 +1,1 @@
+"""How fast it is, against what could be and what is usual. See README.md."""

@@ -1,0 +1,66 @@
+"""Import and export: rows a second, and the memory that an import takes."""
+
+import re
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Final
+
+from bench import databases, servers
+from bench.databases import Server
+from bench.rounds import Line
+from bench.servers import ROOT
+
+ROWS: Final = 100_000
+IMPORTS: Final = Path(__file__).parent / "imports.py"
+
+
+def exported(server: Server, rounds: int) -> list[Line]:
+    """All accounts of the partner as CSV, from one client, into nothing."""
+    database = databases.ready(server, ROWS)
+    (wanted,) = databases.counts(
+        server, database, f"accounts WHERE partner_id = '{databases.PARTNER}' AND status <> 'archived'"
+    )
+    with servers.ours(server, database) as running:
+        try:
+            rates = [_rows(running.url + ".csv", running.headers, wanted) for _ in range(rounds + 1)][1:]
+        except urllib.error.HTTPError as error:
+            raise SystemExit(f"export: {error}") from None
+    return [_line("export as CSV", "rows/s", rates, 20_000)]
+
+
+def _rows(url: str, headers: dict[str, str], wanted: int) -> float:
+    started, lines = time.perf_counter(), 0
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=600) as answer:
+        while piece := answer.read(1 << 16):
+            lines += piece.count(b"\n")
+    assert lines == wanted + 1, (
+        f"{lines} lines for {wanted} accounts"
+    )  # and the header; no value of ours has a line break
+    return wanted / (time.perf_counter() - started)
+
+
+def imported() -> list[Line]:
+    """What bench/imports.py says, in a process and on a database of its own."""
+    if not IMPORTS.exists():
+        return []
+    said = subprocess.run(
+        [sys.executable, "-m", "bench.imports", f"{ROWS}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    rate, memory = (
+        re.search(r"^import: ([\d,]+) rows/s", said.stdout, re.M),
+        re.search(r"at most ([+-]\d+) MB", said.stdout),
+    )
+    if said.returncode or not (rate and memory):
+        raise SystemExit(f"bench/imports.py failed:\n{said.stdout}{said.stderr}")
+    return [_line("import of CSV", "rows/s", [float(rate[1].replace(",", ""))], 5_000),
+            _line("memory that an import takes", "MB", [float(memory[1])], 100, at_most=True)]  # fmt: skip
+
+
+def _line(what: str, unit: str, figures: list[float], target: float, *, at_most: bool = False) -> Line:
+    middle = statistics.median(figures)
+    return Line(what, f"{middle:,.0f} {unit}", middle, min(figures), max(figures), target, at_most)

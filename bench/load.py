@@ -1,0 +1,70 @@
+"""wrk, and what it has to say: https://github.com/wg/wrk, in Debian and Homebrew."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+UNITS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
+CREATE: Final = """
+local number, head, tail = 0, %(head)s, %(tail)s
+request = function()
+  number = number + 1
+  return wrk.format("POST", nil, nil, head .. number .. tail)
+end
+"""
+
+
+@dataclass(frozen=True)
+class Load:
+    """One run: answers with 2xx, how many a second, and the median time of one in milliseconds."""
+
+    requests: int
+    per_second: float
+    p50: float
+    cpu: float = 0
+    """Milliseconds of processor time that an answer took the server's process (not PostgreSQL's), if that is known."""
+
+
+def install() -> None:
+    """Have wrk, or say how to get it."""
+    if shutil.which("wrk") is None and shutil.which("apt-get") is not None and os.geteuid() == 0:
+        subprocess.run(["apt-get", "update", "--quiet=2"], check=False)
+        subprocess.run(["apt-get", "install", "--quiet=2", "--yes", "wrk"], check=False, stdout=subprocess.DEVNULL)
+    if shutil.which("wrk") is None:
+        raise SystemExit("The benchmark needs wrk: `apt-get install wrk`, `brew install wrk`, or see its page.")
+
+
+def get(url: str, headers: Mapping[str, str], *, clients: int, seconds: int) -> Load:
+    return _run(url, headers, clients, seconds)
+
+
+def create(url: str, headers: Mapping[str, str], body: tuple[str, str], *, clients: int, seconds: int) -> Load:
+    """POST bodies that differ in a number between the two parts of `body`."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(CREATE % {"head": _lua(body[0]), "tail": _lua(body[1])})
+        script.flush()
+        json = {"Content-Type": "application/json"}
+        return _run(url, {**headers, **json}, clients, seconds, "-s", script.name)
+
+
+def _lua(text: str) -> str:
+    return f"[==[{text}]==]"
+
+
+def _run(url: str, headers: Mapping[str, str], clients: int, seconds: int, *more: str) -> Load:
+    given = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "--latency", *given, *more, url]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    if said.returncode or "Non-2xx" in said.stdout or "Socket errors" in said.stdout:
+        raise SystemExit(f"{url} answered with errors:\n{said.stdout}{said.stderr}")
+    requests = re.search(r"(\d+) requests in", said.stdout)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", said.stdout)
+    median = re.search(r"50%\s+([\d.]+)(us|ms|s|m)\b", said.stdout)
+    if not (requests and rate and median):
+        raise SystemExit(f"wrk said something else than usual:\n{said.stdout}")
+    return Load(int(requests[1]), float(rate[1]), float(median[1]) * UNITS[median[2]])
