@@ -1,5 +1,6 @@
 """How names and addresses are written and compared: one normal form for each."""
 
+import sys
 import unicodedata
 from ipaddress import ip_address
 
@@ -45,6 +46,15 @@ def search_key(text: str) -> str:
     """The form in which text is searched and sorted: besides, accents do not count."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     return " ".join("".join(c for c in apart if not unicodedata.combining(c)).split())
+
+
+def behind(start: str) -> str:
+    """The first text behind all that begin so, in the order of their code points; empty if there is none."""
+    kept = start.rstrip(chr(sys.maxunicode))
+    if not kept:
+        return ""
+    following = ord(kept[-1]) + 1
+    return kept[:-1] + chr(0xE000 if following == 0xD800 else following)  # surrogates are no characters
 
 
 def email(address: str) -> str:

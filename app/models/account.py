@@ -52,6 +52,7 @@ class Account(Versioned, Tenanted, Identified, Base):
         Index("ix_accounts_partner_id_name_search_id", "partner_id", "name_search", "id"),
         Index("ix_accounts_partner_id_created_at_id", "partner_id", "created_at", "id"),
         Index("ix_accounts_partner_id_status_id", "partner_id", "status", "id"),
+        Index("ix_accounts_search_pieces", text("search_pieces(partner_id, search)"), postgresql_using="gin"),
         *(Index(f"ix_accounts_partner_id_{slot}_id", "partner_id", slot, "id") for slot in TEXT_SLOTS + NUMBER_SLOTS),
         {"postgresql_with": {"fillfactor": 85}},
     )  # fmt: skip

@@ -1,19 +1,19 @@
 """The accounts table of one partner: its fixed columns, and those that the partner invented, as a list can be asked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from sqlalchemy import func
 
 from app import words
-from app.models import Account, AccountStatus
+from app.models import Account, AccountStatus, PropertyType
 from app.problems import ColumnNotReady
 from app.services import lists
 from app.services.columns import Columns, Definition
 from app.services.lists import Column, Query, Table
 
 FIXED: Final[Mapping[str, Column]] = {
-    "name": Column(Account.name_search, lists.TEXT, words.search_key, sortable=True),
+    "name": Column(Account.name_search, lists.TEXT, words.search_key, sortable=True, sought=str),
     "status": Column(Account.status, lists.EQUALITY, lists.one_of(AccountStatus)),
     "created_at": Column(Account.created_at, lists.ORDER, lists.moment, sortable=True),
 }
@@ -51,7 +51,19 @@ def _column(d: Definition) -> Column:
     if d.slot is None:  # a list of options: found without an index
         return Column(func.jsonb_extract_path(Account.properties, d.key), d.kind.operators, nullable=True,
                       contains=lambda option: _holds(d.key, option))  # fmt: skip
-    return Column(getattr(Account, d.slot), d.kind.operators, d.kind.ask, sortable=True, nullable=True)
+    return Column(getattr(Account, d.slot), d.kind.operators, d.kind.ask, sortable=True, nullable=True,
+                  sought=_sought(d))  # fmt: skip
+
+
+def _sought(d: Definition) -> Callable[[Any], str] | None:
+    """What `search` holds when the slot contains something: a slot of texts holds them as `search` does.
+
+    Of the others, which are ASCII but for an address' domain, `search` has the folded form; and what is folded of a
+    part is a part of what is folded of the whole.
+    """
+    if d.sensitive or not d.kind.searched:
+        return None
+    return str if d.type is PropertyType.TEXT else words.search_key
 
 
 def _holds(key: str, option: str) -> Any:
