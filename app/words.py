@@ -1,6 +1,7 @@
 """How names and addresses are written and compared: one normal form for each."""
 
 import re
+import sys
 import unicodedata
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -53,6 +54,15 @@ def search_key(text: str) -> str:
         return " ".join(text.lower().split())
     apart = unicodedata.normalize("NFKD", text.casefold())
     return " ".join("".join(c for c in apart if not unicodedata.combining(c)).split())
+
+
+def behind(start: str) -> str:
+    """The first text behind all that begin so, in the order of their code points; empty if there is none."""
+    kept = start.rstrip(chr(sys.maxunicode))
+    if not kept:
+        return ""
+    following = ord(kept[-1]) + 1
+    return kept[:-1] + chr(0xE000 if following == 0xD800 else following)  # surrogates are no characters
 
 
 def email(address: str) -> str:

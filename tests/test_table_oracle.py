@@ -14,6 +14,7 @@ from httpx import AsyncClient
 
 from app.models import Account
 from app.policy import Role
+from app.services import searches
 from app.words import search_key
 from tests.conftest import World, join
 from tests.test_price_models import offer
@@ -236,13 +237,29 @@ class Question:
 def a_question(rng: random.Random, rows: list[Row]) -> Question:
     some = [a_condition(rng, rows) for _ in range(rng.choice([0, 0, 1, 1, 2, 3]))]
     others = [a_condition(rng, rows) for _ in range(rng.choice([0, 0, 0, 2, 3]))]
-    q = rng.choice([None, None, None, "STRASSE", "apfel", "%", "_", "\\", "example", "é", "4930"])
+    q = rng.choice([None, None, None, "STRASSE", "apfel", "%", "_", "\\", "example", "é", "4930", "Öl & g", "pf", "zq",
+                    "ü", "´", "% r", "b\\", "+49", "ж", "com"])  # fmt: skip
     return Question(a_sort(rng), some, others, q)
 
 
+WAYS = {
+    "as it is": {},
+    "near, then by the pieces": {"NEAR": 1, "NEAR_MIXED": 1, "FEW": 0},
+    "among a few": {"NEAR": 0, "NEAR_MIXED": 0, "FEW": 1_000},
+    "by the pieces": {"NEAR": 0, "NEAR_MIXED": 0, "FEW": 0},
+    "all along the order": {"NEAR": 0, "NEAR_MIXED": 0, "FEW": 0, "MOST": 0, "MOST_ALONE": 0},
+    "by whichever set is small": {"NEAR": 1, "NEAR_MIXED": 2, "FEW": 10, "MOST": 10, "MOST_ALONE": 10},
+}
+"""How a page is found: see `services.searches`. The bounds are set so that it must be found in this one."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_any_question_gets_the_rows_that_the_oracle_names_in_its_order(world: World, seed: int):
+@pytest.mark.parametrize(("seed", "way"), [(seed, way) for seed, way in enumerate([*WAYS, *WAYS][:9], 1)])
+async def test_any_question_gets_the_rows_that_the_oracle_names_in_its_order(
+    world: World, seed: int, way: str, monkeypatch: pytest.MonkeyPatch
+):
+    for bound, value in WAYS[way].items():
+        monkeypatch.setattr(searches, bound, value)
     rng = random.Random(seed)
     api, at, rows = await peopled(world, rng)
     filled = 0

@@ -30,6 +30,7 @@ DEFINER_FUNCTIONS = {
     "partners_behind": "the worker goes through all partners, to count the members of their accounts again",
     "partners_with_waiting_imports": "the worker finds out whose imports are to be worked at",
     "purge_imports": "deletes imports that have served their time, with their row errors",
+    "accounts_matching": "finds a text by an index, of the partner of the transaction only: LIKE reaches none",
     "number_events": "gives positions and hashes to events, which the application may not change",
     "outbox_state": "two figures for Prometheus",
     "purge_tenant_rows": "deletes sent mails and stored answers that have served their time",
@@ -236,7 +237,10 @@ async def test_every_function_that_runs_as_the_owner_is_listed(owner: Owner):
     )
     assert {f["proname"] for f in found} == set(DEFINER_FUNCTIONS)
     for function in found:
-        assert function["proconfig"] == ["search_path=pg_catalog, public, pg_temp"]
+        settings = [
+            c for c in function["proconfig"] if not c.startswith(("enable_", "work_mem="))
+        ]  # how it is planned opens no door
+        assert settings == ["search_path=pg_catalog, public, pg_temp"]
         assert function["anybody"] is False
 
 

@@ -55,6 +55,7 @@ class Account(Versioned, Tenanted, Identified, Base):
         Index("ix_accounts_partner_id_status_id", "partner_id", "status", "id"),
         Index("ix_accounts_partner_id_price_model_id", "partner_id", "price_model", "id"),
         Index("ix_accounts_partner_id_member_count_id", "partner_id", "member_count", "id"),
+        Index("ix_accounts_search_pieces", text("search_pieces(partner_id, search)"), postgresql_using="gin"),
         *(Index(f"ix_accounts_partner_id_{slot}_id", "partner_id", slot, "id") for slot in TEXT_SLOTS + NUMBER_SLOTS),
         {"postgresql_with": {"fillfactor": 85}},
     )  # fmt: skip

@@ -41,6 +41,8 @@ class Column:
     """Whether rows may have nothing there: such rows come last, in whichever direction one sorts."""
     contains: Callable[[Any], ColumnElement[bool]] | None = None
     """How it contains something, where that is not a matter of text."""
+    sought: Callable[[Any], str] | None = None
+    """What the table's `search` text holds wherever this column contains something, if that is certain."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def plan(statement: Select[Any], table: Table, query: Query, after: Sequence[Any
     """
     matching = statement.where(*conditions(table, query))
     orders = sorts(table, query)
-    return Plan(matching, orders, list(_segments(matching, orders, after, table.model.id)))
+    return Plan(matching, orders, walks(matching, orders, after, table.model.id))
 
 
 def counted(matching: Select[Any]) -> Select[Any]:
@@ -183,6 +185,11 @@ def whole(statement: Select[Any], table: Table, query: Query) -> Select[Any]:
     """
     orders = sorts(table, query)
     return _walk(statement.where(*conditions(table, query)), orders, None, table.model.id, orders[0].descending)
+
+
+def walks(statement: Select[Any], orders: Sequence[Order], after: Sequence[Any] | None, ids: Any) -> list[Select[Any]]:
+    """`statement` in this order from behind `after` on: see `Plan`."""
+    return list(_segments(statement, orders, after, ids))
 
 
 def _segments(statement: Select[Any], orders: Sequence[Order], last: Sequence[Any] | None,
@@ -257,10 +264,10 @@ def conditions(table: Table, query: Query) -> list[ColumnElement[bool]]:
     if len(every := [*asked, *query.any, *query.also_any]) > MAX_FILTERS:
         raise _refused(every[MAX_FILTERS].pointer, "too_many", f"At most {MAX_FILTERS} conditions.",
                        f"Höchstens {MAX_FILTERS} Bedingungen.")  # fmt: skip
-    found = [_condition(table, c) for c in asked]
-    found += [or_(*(_condition(table, c) for c in some)) for some in (query.any, query.also_any) if some]
+    found = [condition(table, c) for c in asked]
+    found += [or_(*(condition(table, c) for c in some)) for some in (query.any, query.also_any) if some]
     named = {c.field for c in every}
-    found += [condition for name, condition in table.hidden.items() if name not in named]
+    found += [hidden for name, hidden in table.hidden.items() if name not in named]
     if query.q and (q := words.search_key(query.q)):
         found.append(table.search.contains(q, autoescape=True))
     return found
@@ -268,7 +275,7 @@ def conditions(table: Table, query: Query) -> list[ColumnElement[bool]]:
 
 def faults(table: Table, query: Query) -> list[Fault]:
     """All that is wrong with a query, where `fetch` stops at the first: every pointer of it."""
-    attempts: list[Callable[[], object]] = [partial(_condition, table, c) for c in (*query.all, *query.any)]
+    attempts: list[Callable[[], object]] = [partial(condition, table, c) for c in (*query.all, *query.any)]
     found: list[Fault] = []
     for attempt in (*attempts, partial(sorts, table, query)):
         try:
@@ -308,7 +315,12 @@ def parsed(text: str) -> Condition:
     return Condition(*parts.groups())
 
 
-def _condition(table: Table, asked: Condition) -> ColumnElement[bool]:
+def condition(table: Table, asked: Condition) -> ColumnElement[bool]:
+    """One comparison, as the database makes it.
+
+    Raises:
+        Invalid: unknown field, operator that the field has not, or a value that is none.
+    """
     column = table.columns.get(asked.field)
     if column is None:
         names = ", ".join(table.columns)
@@ -336,7 +348,8 @@ def _compare(column: Column, name: str, value: str) -> ColumnElement[bool]:
     if name == "contains":
         return column.contains(asked) if column.contains else by.contains(asked, autoescape=True)
     if name == "starts_with":
-        return by.startswith(asked, autoescape=True)
+        end = words.behind(asked)  # a range reaches an index under row-level security, LIKE does not
+        return and_(by >= asked, by < end) if end else by >= asked
     found: ColumnElement[bool] = COMPARISONS[name](by, asked)
     return or_(found, by.is_(None)) if name == "ne" and column.nullable else found
 

@@ -4,19 +4,20 @@ The one place where SQL writes an account as JSON; everywhere else `accounts.sho
 together. Each statement names the partner itself: see `app.express`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Integer,
-    ScalarSelect,
     Select,
     Text,
     Uuid,
+    and_,
     case,
     cast,
     func,
@@ -26,11 +27,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, array
 
-from app.express import CHOOSING, WALKING, Guess, Inside, Prepared, param
+from app.express import CHOOSING, WALKING, Driver, Guess, Inside, Prepared, param
 from app.models import Account
 from app.policy import Permission
 from app.problems import Problem
-from app.services import columns, lists, tables
+from app.services import columns, lists, searches, tables
 from app.services.columns import Columns, Definition
 from app.services.lists import Query
 
@@ -40,9 +41,15 @@ ZULU: Final = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
 PARTNER: Final = param("partner", Uuid())
 NOTHING: Final = literal_column("'null'::jsonb", JSONB)
 NULL: Final = literal_column("'null'::json", JSON)
+NOT_ALL: Final = literal_column("ARRAY[[NULL, NULL]]::text[]", ARRAY(Text, dimensions=2))
+NO_ROWS: Final = literal_column("'{}'::text[]", ARRAY(Text, dimensions=2))
 
 Row = tuple[str, str | None]
 """An account as JSON; and, if a page might end with it, its sort values as JSON."""
+Page = Callable[..., Select[Any]]
+"""Makes a page of a walk: see `_page`."""
+UNFINISHED: Final = (None, None)
+"""In the place of a last row: there may be more."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +97,53 @@ async def fetched(inside: Inside, asked: Asked, after: Sequence[Any] | None) -> 
     known = await columns.at(inside.line, inside.access.partner_id, inside.version)
     asking = _asking(known, asked, after, masked=columns.masks(inside.access))
     given = asking.values(asked, after) | {"partner": inside.access.partner_id}
-    rows: list[Row] = list(inside.guessed or ())
-    for walk in asking.walks[0 if inside.guessed is None else 1 :]:
-        if len(rows) <= asked.limit:
-            (found,) = await walk.one(inside.line, **given | {"room": asked.limit - len(rows)}) or (None,)
-            rows += found or ()
-    total = (await asking.total.one(inside.line, **given) or (0,))[0] if asked.count else None
-    return Found(rows, total)
+    return Found(
+        await _rows(inside, asking, given, asked.limit),
+        await _total(inside.line, asking, given) if asked.count else None,
+    )
+
+
+async def _rows(inside: Inside, asking: "Asking", given: Mapping[str, Any], limit: int) -> list[Row]:
+    """Near, among those that hold the text, or all along the order: see `searches`."""
+    guessed = inside.guessed
+    for walks in asking.ways:
+        rows = await _walked(inside.line, walks(), given, limit, guessed)
+        if rows is not None:
+            return rows
+        guessed = None
+    raise AssertionError("a walk along the order comes to its end")
+
+
+async def _walked(line: Driver, walks: Sequence[Prepared], given: Mapping[str, Any], limit: int,
+                  guessed: Sequence[Row] | None) -> list[Row] | None:  # fmt: skip
+    """One walk after the other, until the page is full; None if this is not the way to fill it."""
+    rows: list[Row] = []
+    for n, walk in enumerate(walks):
+        found = guessed if n == 0 else None
+        if found is None:
+            (found,) = await walk.one(line, **{**given, "room": limit - len(rows)}) or (None,)
+        if found and tuple(found[-1]) == UNFINISHED:
+            return None
+        rows += found or ()
+        if len(rows) > limit:
+            break
+    return rows
+
+
+async def _total(line: Driver, asking: "Asking", given: Mapping[str, Any]) -> int:
+    for totals in asking.totals:
+        for total in totals():
+            (found,) = await total.one(line, **given) or (0,)
+            if found is not None:
+                return found
+    raise AssertionError("a count along the order comes to its end")
 
 
 # --- the statements, each made once ---
+
+
+Statements = Callable[[], Sequence[Prepared]]
+"""Made when they are needed, and kept."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +151,9 @@ class Asking:
     """The statements of a page, but for the values of its cursor."""
 
     guess: Guess
-    walks: Sequence[Prepared]
-    total: Prepared
+    ways: Sequence[Statements]
+    """One after the other, until one leads there: see `searches`. Each is walks along an index."""
+    totals: Sequence[Statements]
     orders: Sequence[lists.Order]
 
     def values(self, asked: Asked, after: Sequence[Any] | None) -> dict[str, Any]:
@@ -126,13 +171,46 @@ def _made(known: Columns, masked: bool, query: Query, only: tuple[str, ...] | No
           nulls: tuple[bool, ...] | None) -> Asking:  # fmt: skip
     shown = columns.chosen(known, only, pointer)
     table = tables.of(known, query, masked=masked)
-    after = None if nulls is None else _bounds(lists.sorts(table, query), nulls)
-    plan = lists.plan(select(Account).where(Account.partner_id == PARTNER), table, query, after)
+    orders = lists.sorts(table, query)
+    after = None if nulls is None else _bounds(orders, nulls)
+    accounts = select(Account).where(Account.partner_id == PARTNER)
+    plan = lists.plan(accounts, table, query, after)
     shown_columns = known.active if shown is None else [known.open[key] for key in shown if key in known.open]
-    walks = [_page(walk, plan.orders, limit, shown_columns, known, masked=masked) for walk in plan.walks]
-    open_to = columns.sees(Permission.ACCOUNT_LIST)
-    return Asking(Guess(known.version, walks[0], open_to), [Prepared(select(w)) for w in walks],
-                  Prepared(lists.counted(plan.matching)), plan.orders)  # fmt: skip
+
+    def page(rows: Select[Any], unfinished: Any = None) -> Select[Any]:
+        return _page(rows, plan.orders, limit, shown_columns, known, masked=masked, unfinished=unfinished)
+
+    ways: list[list[Callable[[], Select[Any]]]] = [[partial(page, walk) for walk in plan.walks]]
+    totals = [partial(lists.counted, plan.matching)]
+    if text := searches.sought(table, query):
+        matching, rows = lists.conditions(table, query), searches.looked_at(query, limit)
+        plain = lists.walks(accounts, orders, after, Account.id)
+        few, hits = searches.few(table, query, PARTNER), searches.hits(query, PARTNER, text)
+        near = [partial(_near, page, walk, matching, rows) for walk in plain]
+        among = [[partial(_among, page, walk, ids) for walk in plan.walks] for ids in (*few, hits)]
+        ways = [*among[:-1], near, among[-1], *ways]
+        counted = searches.hits(query, PARTNER, text, counted=True)
+        totals = [*(partial(_counted_among, plan.matching, ids) for ids in (*few, counted)), *totals]
+    guess = Guess(known.version, ways[0][0]().scalar_subquery(), columns.sees(Permission.ACCOUNT_LIST))
+    return Asking(guess, [_statements(walks) for walks in ways], [_statements([t]) for t in totals], plan.orders)
+
+
+def _statements(make: Sequence[Callable[[], Any]]) -> Statements:
+    return cache(lambda: [Prepared(one()) for one in make])
+
+
+def _near(page: Page, walk: Select[Any], matching: Sequence[ColumnElement[bool]], rows: int) -> Select[Any]:
+    return page(*searches.near(walk, matching, rows))
+
+
+def _among(page: Page, walk: Select[Any], ids: CTE) -> Select[Any]:
+    return page(walk.where(searches.among(ids)), searches.too_many(ids))
+
+
+def _counted_among(matching: Select[Any], ids: CTE) -> Select[Any]:
+    """How many, or nothing if this is not the way to count them."""
+    found = lists.counted(matching.where(searches.among(ids))).scalar_subquery()
+    return select(case((searches.too_many(ids), None), else_=found))
 
 
 def _bounds(orders: Sequence[lists.Order], nulls: tuple[bool, ...]) -> list[Any]:
@@ -144,14 +222,21 @@ def _bounds(orders: Sequence[lists.Order], nulls: tuple[bool, ...]) -> list[Any]
 
 
 def _page(walk: Select[Any], orders: Sequence[lists.Order], limit: int, shown: Sequence[Definition], known: Columns, *,
-          masked: bool) -> ScalarSelect[Any]:  # fmt: skip
-    """All rows of a walk as one value: `{{account, place}, …}`, the place only where a page may end."""
+          masked: bool, unfinished: Any = None) -> Select[Any]:  # fmt: skip
+    """All rows of a walk as one value: `{{account, place}, …}`, the place only where a page may end.
+
+    If they do not fill the page and `unfinished` holds, a row that is none comes last: `UNFINISHED`.
+    """
     rows = walk.limit(literal(limit + 1, literal_execute=True)).subquery()
     place = func.json_build_array(*(rows.c[o.by.key] for o in orders), rows.c.id)
     ends = case((func.row_number().over() == param("room", Integer()), cast(place, Text)))
     account = _concatenated(_account(rows.c, shown, known, masked=masked))
     texts = select(array([account, ends]).label("row")).subquery()
-    return select(func.array_agg(texts.c.row, type_=ARRAY(Text, dimensions=2))).scalar_subquery()
+    found = func.array_agg(texts.c.row, type_=ARRAY(Text, dimensions=2))
+    if unfinished is not None:
+        more = case((and_(func.count() <= limit, unfinished), NOT_ALL))
+        found = func.array_cat(found, more, type_=ARRAY(Text, dimensions=2))
+    return select(func.coalesce(found, NO_ROWS, type_=found.type))
 
 
 def _account(row: Any, shown: Sequence[Definition], known: Columns, *, masked: bool) -> list[Any]:

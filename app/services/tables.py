@@ -1,13 +1,13 @@
 """The accounts table of one partner: its fixed columns, and those that the partner invented, as a list can be asked."""
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from typing import Any, Final
 
 from sqlalchemy import func
 
 from app import words
-from app.models import Account, AccountStatus
+from app.models import Account, AccountStatus, PropertyType
 from app.problems import ColumnNotReady
 from app.services import columns, lists
 from app.services.columns import Columns, Definition
@@ -21,7 +21,7 @@ def _key(text: str) -> str:
 
 
 FIXED: Final[Mapping[str, Column]] = {
-    "name": Column(Account.name_search, lists.TEXT, words.search_key, sortable=True),
+    "name": Column(Account.name_search, lists.TEXT, words.search_key, sortable=True, sought=str),
     "status": Column(Account.status, lists.EQUALITY, lists.one_of(AccountStatus)),
     "price_model": Column(Account.price_model, (*lists.EQUALITY, "is_null"), _key, sortable=True, nullable=True),
     "member_count": Column(Account.member_count, (*lists.ORDER, "in"), lists.number_of, sortable=True),
@@ -70,7 +70,19 @@ def _column(d: Definition) -> Column:
     if d.slot is None:  # a list of options: found without an index
         return Column(func.jsonb_extract_path(Account.properties, d.key), d.kind.operators, nullable=True,
                       contains=lambda option: _holds(d.key, option))  # fmt: skip
-    return Column(getattr(Account, d.slot), d.kind.operators, d.kind.ask, sortable=True, nullable=True)
+    return Column(getattr(Account, d.slot), d.kind.operators, d.kind.ask, sortable=True, nullable=True,
+                  sought=_sought(d))  # fmt: skip
+
+
+def _sought(d: Definition) -> Callable[[Any], str] | None:
+    """What `search` holds when the slot contains something: a slot of texts holds them as `search` does.
+
+    Of the others, which are ASCII but for an address' domain, `search` has the folded form; and what is folded of a
+    part is a part of what is folded of the whole.
+    """
+    if d.sensitive or not d.kind.searched:
+        return None
+    return str if d.type is PropertyType.TEXT else words.search_key
 
 
 def _holds(key: str, option: str) -> Any:
