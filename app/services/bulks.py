@@ -47,22 +47,34 @@ def _insert(table: Table, same: tuple[str, ...], varying: tuple[str, ...]) -> st
     return f"INSERT INTO {table.name} ({into}) SELECT {values} FROM {rows} ON CONFLICT DO NOTHING"  # noqa: S608 - names of ours
 
 
-def inserting(model: Any, first: int) -> tuple[str, int]:
-    """An insert of rows with all columns, as a part of a statement: its parameters begin at `first`; and the next."""
-    table, names = _table(model), _all_names(model)
-    into, values, rows = _quoted(names), _cast(table, names), _unnest(table, names, first)
-    return f"INSERT INTO {table.name} ({into}) SELECT {values} FROM {rows}", first + len(names)  # noqa: S608 - ours
+@cache
+def inserting(model: Any, count: int, first: int) -> str:
+    """An insert of so many rows, with all columns, as a part of a statement whose parameters `first` … are theirs."""
+    kinds = [_sent_as(column) for column in _table(model).columns]
+    numbers = iter(range(first, first + count * len(kinds)))
+    rows = (f"({', '.join(f'${next(numbers)}::{kind}' for kind in kinds)})" for _ in range(count))
+    names = _quoted([column.name for column in _table(model).columns])
+    some = f"VALUES {', '.join(rows)}" if count else f"SELECT {', '.join(f'NULL::{kind}' for kind in kinds)} LIMIT 0"
+    return f"INSERT INTO {_table(model).name} ({names}) SELECT * FROM ({some}) AS r"  # noqa: S608 - names of ours
 
 
-def arrays(model: Any, rows: Sequence[Row]) -> list[list[Any]]:
+def flat(model: Any, rows: Sequence[Row]) -> list[Any]:
     """The parameters of `inserting`; what a row says nothing of is null."""
-    names = _all_names(model)
-    return _arrays(_table(model), names, [{n: row.get(n) for n in names} for row in rows])
+    return [_json(row.get(name)) if json else row.get(name) for row in rows for name, json in _columns(model)]
+
+
+def width(model: Any) -> int:
+    """How many columns a row of it has."""
+    return len(_columns(model))
 
 
 @cache
-def _all_names(model: Any) -> tuple[str, ...]:
-    return tuple(c.name for c in _table(model).columns)
+def _columns(model: Any) -> list[tuple[str, bool]]:
+    return [(column.name, _kind(column) is JSONB) for column in _table(model).columns]
+
+
+def _sent_as(column: Column[Any]) -> str:
+    return TYPES[_kind(column)] + ("::jsonb" if _kind(column) is JSONB else "")
 
 
 @cache

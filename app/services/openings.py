@@ -37,8 +37,8 @@ async def write(line: Driver, access: Access, known: Columns, *, name: str, pric
     held = [{"partner_id": access.partner_id, "property_id": d.id, "digest": digest, "account_id": account["id"]}
             for d, digest in sorted(taken, key=lambda t: (t[0].id, t[1]))]  # fmt: skip
     rows = ([account], [member], held, _said(access, account, member))
-    sent = zip(TABLES, rows, strict=True)
-    ((opened, had),) = await run(line, _statement(), *(a for model, some in sent for a in bulks.arrays(model, some)))
+    sent = [value for model, some in zip(TABLES, rows, strict=True) for value in bulks.flat(model, some)]
+    ((opened, had),) = await run(line, _statement(*map(len, rows)), *sent)
     if not opened:
         raise NameTaken
     free: set[UUID] = set(had or ())
@@ -79,12 +79,12 @@ def _said(access: Access, account: Row, member: Row) -> list[Row]:
 
 
 @cache
-def _statement() -> str:
+def _statement(*counts: int) -> str:
     """Each row carries its partner. Nothing is written when the name is taken; what is, waits for whoever is at it."""
     first, inserts = 1, list[str]()
-    for model in TABLES:
-        insert, first = bulks.inserting(model, first)
-        inserts.append(insert)
+    for model, count in zip(TABLES, counts, strict=True):
+        inserts.append(bulks.inserting(model, count, first))
+        first += count * bulks.width(model)
     account, member, held, said = inserts
     then = "WHERE EXISTS (SELECT FROM account)"
     steps = (
