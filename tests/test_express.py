@@ -1,0 +1,150 @@
+"""The express lane: as confined, as exact and as strict as the other one, and nothing of a caller stays behind."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from app import express
+from app.express import line_of, run
+from app.models import new_id
+from app.policy import Role
+from tests.conftest import Owner, World, problem
+from tests.test_table import filled
+
+STAR = {"If-Match": "*"}
+
+
+async def test_account_in_the_table_is_the_account_by_itself_for_every_role(world: World):
+    """SQL writes the one and Python the other: see `services.pages`."""
+    api, at = await filled(world)
+    more = [await api.post(f"{at}/properties", json={"key": f"more_{n}", "type": "text", "label": {"en": f"More {n}"},
+                                                     "filterable": False}) for n in range(60)]  # fmt: skip
+    assert {answer.status_code for answer in more} == {201}
+    hidden = await api.patch(f"{at}/properties/revenue", headers=STAR, json={"sensitive": True})
+    assert hidden.status_code == 200, hidden.text
+    properties = {"more_3": 'quoted "text" \\ and a\ttab?'.replace("\t", " "), "more_59": "ö 💡"}
+    made = await api.post(f"{at}/accounts", json={"name": 'A "B" \\ C ÄÖÜ', "properties": properties})
+    assert made.status_code == 201, made.text
+    viewer = await world.client("Vera")
+    for client in (api, viewer):
+        for extra in ({}, {"columns": "properties.revenue,properties.more_3"}):
+            items = (await client.get(f"{at}/accounts", params={"limit": 200, **extra})).json()["items"]
+            assert len(items) > 5
+            for item in items:
+                alone = (await client.get(f"{at}/accounts/{item['id']}")).json()
+                if extra:
+                    alone["properties"] = {k: alone["properties"][k] for k in ("revenue", "more_3")}
+                assert item == alone
+    masked = [i for i in (await viewer.get(f"{at}/accounts", params={"limit": 200})).json()["items"]
+              if i["masked_properties"]]  # fmt: skip
+    assert masked
+    assert all(i["properties"]["revenue"] is None and i["masked_properties"] == ["revenue"] for i in masked)
+
+
+async def test_line_sees_one_partner_and_after_it_none(world: World, owner: Owner):
+    acme, rival = (
+        await world.partner("Acme", Anna=Role.PARTNER_ADMIN),
+        await world.partner("Rival", Rita=Role.PARTNER_ADMIN),
+    )
+    await world.account(acme, "Nordwerk", by="Anna")
+    await world.account(rival, "Südbau", by="Rita")
+    engine = world.app.state.engine
+    for _ in range(20):
+        for partner, name in ((acme, "Nordwerk"), (rival, "Südbau")):
+            async with express.transaction(engine, partner.id, plans=express.WALKING) as line:
+                assert [r[0] for r in await run(line, "SELECT name FROM accounts")] == [name]
+    with pytest.raises(DBAPIError, match="row-level security"):
+        async with express.transaction(engine, acme.id) as line:
+            await run(line, "UPDATE accounts SET partner_id = $1", rival.id)
+    async with engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        for setting, usual in (("app.partner_id", ""), ("plan_cache_mode", "auto"), ("enable_sort", "on")):
+            assert (await raw.driver_connection.fetchval("SELECT current_setting($1, true)", setting) or "") == usual
+        assert await raw.driver_connection.fetch("SELECT name FROM accounts") == []
+    assert await owner.value("SELECT count(*) FROM accounts WHERE partner_id = $1", rival.id) == 1
+
+
+async def test_failure_in_the_middle_undoes_everything(world: World, owner: Owner):
+    acme = await world.partner("Acme", Anna=Role.PARTNER_ADMIN)
+    await world.account(acme, "Nordwerk", by="Anna")
+    for failure in (RuntimeError("ours"), asyncio.CancelledError()):
+        with pytest.raises(type(failure)):
+            await failing(world, acme.id, failure)
+    assert await owner.value("SELECT name FROM accounts") == "Nordwerk"
+    busy = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in trans%'"
+    assert await owner.value(busy) == 0
+
+
+async def failing(world: World, partner_id: UUID, failure: BaseException) -> None:
+    async with express.transaction(world.app.state.engine, partner_id) as line:
+        await run(line, "UPDATE accounts SET name = 'X'")
+        raise failure
+
+
+async def test_requests_that_are_given_up_leave_no_connection_behind(world: World, owner: Owner):
+    partner = await world.partner("Acme", Anna=Role.PARTNER_ADMIN)
+    api, accounts = await world.client("Anna"), f"/v1/partners/{partner.id}/accounts"
+    assert (await api.get(accounts)).status_code == 200
+    for n in range(60):
+        task = asyncio.create_task(api.get(accounts) if n % 2 else api.post(accounts, json={"name": f"Given up {n}"}))
+        await asyncio.sleep(n / 10_000)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    answers = await asyncio.gather(*(api.get(accounts) for _ in range(30)))
+    assert {a.status_code for a in answers} == {200}
+    assert world.app.state.engine.pool.checkedout() == 0
+    open_ = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in trans%'"
+    assert await owner.value(open_) == 0
+    orphans = (
+        "SELECT count(*) FROM accounts a WHERE NOT EXISTS (SELECT FROM account_members m WHERE m.account_id = a.id)"
+    )
+    assert await owner.value(orphans) == 0
+
+
+async def test_who_may_is_asked_each_time_though_the_query_is_known(world: World, owner: Owner):
+    partner = await world.partner("Acme", Anna=Role.PARTNER_ADMIN, Bob=Role.PARTNER_VIEWER)
+    await world.account(partner, "Nordwerk", by="Anna")
+    bob, accounts = await world.client("Bob"), f"/v1/partners/{partner.id}/accounts?sort=-created_at"
+    for _ in range(3):
+        assert [a["name"] for a in (await bob.get(accounts)).json()["items"]] == ["Nordwerk"]
+    assert problem(await (await world.client()).get(accounts)) == (401, "unauthenticated")
+    other = accounts.replace(str(partner.id), str(new_id()))
+    assert problem(await bob.get(other)) == (404, "not_found")
+    assert (await bob.get(accounts.replace("created_at", "nothing"))).status_code == 422
+    await owner.execute("DELETE FROM partner_members WHERE user_id = $1", (await world.user("Bob")).id)
+    assert problem(await bob.get(accounts)) == (404, "not_found")
+    assert problem(await bob.get(accounts.replace("created_at", "nothing"))) == (404, "not_found")
+
+
+async def test_taken_name_and_taken_value_open_nothing(world: World, owner: Owner):
+    api, at = await filled(world)
+    body: dict[str, Any] = {"name": "Twice GmbH"}
+    assert (await api.post(f"{at}/accounts", json=body)).status_code == 201
+    before = await counts(owner)
+    assert problem(await api.post(f"{at}/accounts", json=body)) == (409, "name_taken")
+    assert await counts(owner) == before
+    races = await asyncio.gather(*(api.post(f"{at}/accounts", json={"name": "Raced GmbH"}) for _ in range(20)))
+    assert sorted(a.status_code for a in races) == [201, *[409] * 19]
+    assert await counts(owner) == [n + more for n, more in zip(before, (1, 1, 2), strict=True)]
+
+
+async def counts(owner: Owner) -> list[int]:
+    return [await owner.value(f"SELECT count(*) FROM {table}") for table in ("accounts", "account_members", "events")]
+
+
+async def test_session_and_line_are_one_transaction(world: World):
+    partner = await world.partner("Acme", Anna=Role.PARTNER_ADMIN)
+    account = await world.account(partner, "Nordwerk", by="Anna")
+    async with world.transaction(partner.id) as db:
+        line = await line_of(db)
+        await run(line, "UPDATE accounts SET name = 'Seen' WHERE partner_id = $1", partner.id)
+        await db.rollback()
+    async with world.transaction(partner.id) as db:
+        assert [r[0] for r in await run(await line_of(db), "SELECT name FROM accounts WHERE id = $1", account.id)] == [
+            "Nordwerk"
+        ]
