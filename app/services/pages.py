@@ -171,8 +171,7 @@ def _made(known: Columns, masked: bool, query: Query, only: tuple[str, ...] | No
           nulls: tuple[bool, ...] | None) -> Asking:  # fmt: skip
     shown = columns.chosen(known, only, pointer)
     table = tables.of(known, query, masked=masked)
-    orders = lists.sorts(table, query)
-    after = None if nulls is None else _bounds(orders, nulls)
+    after = None if nulls is None else _bounds(lists.sorts(table, query), nulls)
     accounts = select(Account).where(Account.partner_id == PARTNER)
     plan = lists.plan(accounts, table, query, after)
     shown_columns = known.active if shown is None else [known.open[key] for key in shown if key in known.open]
@@ -184,7 +183,7 @@ def _made(known: Columns, masked: bool, query: Query, only: tuple[str, ...] | No
     totals = [partial(lists.counted, plan.matching)]
     if text := searches.sought(table, query):
         matching, rows = lists.conditions(table, query), searches.looked_at(query, limit)
-        plain = lists.walks(accounts, orders, after, Account.id)
+        plain = lists.walks(accounts, plan.orders, after, Account.id)
         few, hits = searches.few(table, query, PARTNER), searches.hits(query, PARTNER, text)
         near = [partial(_near, page, walk, matching, rows) for walk in plain]
         among = [[partial(_among, page, walk, ids) for walk in plan.walks] for ids in (*few, hits)]
