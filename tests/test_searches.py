@@ -45,14 +45,22 @@ def test_what_a_slot_contains_is_in_the_text_that_is_searched(kind: PropertyType
         assume(False)
         raise
     known = columns.Columns(1, (definition(kind),))
-    row = known.projected(words.search_key("Name"), {"it": value})
-    start = data.draw(st.integers(0, len(row["t1"])))
-    part = row["t1"][start : data.draw(st.integers(start, len(row["t1"])))]
+    row = known.projected(words.search_key("–"), {"it": value})
+    whole = data.draw(st.sampled_from([value, row["t1"]]))
+    start = data.draw(st.integers(0, len(whole)))
+    part = whole[start : data.draw(st.integers(start, len(whole)))]
     query = Query(filter=(f"properties.it:contains:{part}",))
     table = tables.of(known, query, masked=False)
     asked = table.columns["properties.it"].parse(part)
     if asked in row["t1"]:  # as the slot is asked
         assert sought(table, query) in row["search"]
+
+
+def test_a_text_is_sought_as_its_slot_is_even_where_what_is_folded_could_be_folded_once_more():
+    known = columns.Columns(1, (definition(PropertyType.TEXT),))
+    row, query = known.projected("0", {"it": "ᴬ"}), Query(filter=("properties.it:contains:ᴬ",))
+    assert row["t1"] == "A"
+    assert sought(tables.of(known, query, masked=False), query) == "A"
 
 
 def test_a_name_that_contains_something_is_searched_by_it_and_a_sensitive_column_by_nothing():

@@ -17,7 +17,7 @@ from app.models import Account
 from app.services import lists
 from app.services.lists import Condition, Query, Table
 
-NEAR, NEAR_MIXED = 40, 100
+NEAR, NEAR_MIXED = 40, 400
 """Rows of the order that are looked at for each row of a page: more, if there are other conditions."""
 FEW: Final = 2_000
 """Accounts that satisfy the other conditions."""
