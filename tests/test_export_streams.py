@@ -181,7 +181,7 @@ async def test_export_is_the_state_at_its_beginning_whatever_happens_while_it_ru
         body, whole = await export.rest()
         assert whole
         assert names(body) == [f"Row {n}" for n in range(1, 20_001)]
-        assert body.splitlines()[0] == b"id,name,status,note,created_at,updated_at"
+        assert body.splitlines()[0] == b"id,name,status,price_model,note,member_count,created_at,updated_at"
         assert {len(row["note"]) for row in rows(body)} == {NOTE}
 
 
