@@ -14,7 +14,7 @@ from sqlalchemy import and_, case, null, or_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import policy
-from app.db import Db, UnitsOfWork, unit_of_work
+from app.db import Db, UnitsOfWork, get_session, unit_of_work
 from app.express import Guess, Inside, Prepared, transaction
 from app.idempotency import recall, recall_express
 from app.models import PLATFORM, Partner, PartnerMember, User, new_id
@@ -43,6 +43,7 @@ from app.standing import STANDING, Standing, Token, look_up, look_up_express, to
 from app.tenancy import EVERYONE, confine
 
 SELF, PUBLIC = "self", "public"
+CLOSED, PASSED = "closed", "passed"
 
 PartnerId = Annotated[UUID, Path(description="Id of the partner.")]
 AccountId = Annotated[UUID, Path(description="Id of the account.")]
@@ -140,6 +141,7 @@ class Gate:
         Raises:
             The problems of `in_partner`.
         """
+        self.request.scope["gate"] = PASSED
         async with transaction(self.request.app.state.engine, self.partner_id, plans=plans, lock=lock) as line:
             statement = _with_guess(guess)
             found, more = await look_up_express(line, self.token, self.partner_id, statement, **values)
@@ -162,8 +164,10 @@ def at_gate(permission: Permission) -> Any:
     """Guard of a hot `/partners/{partner_id}/…`: it hands out a gate, and nothing is read but through it."""
 
     async def guard(request: Request, partner_id: PartnerId) -> Gate:
+        request.scope["gate"] = CLOSED
         return Gate(request, token_of(request), partner_id, permission)
 
+    vars(guard)["gate"] = True
     return _marked(guard, permission)
 
 
@@ -294,6 +298,14 @@ def permissions_of(dependant: Dependant) -> list[str]:
     return [own] if own else [p for d in dependant.dependencies for p in permissions_of(d)]
 
 
+def has_gate(dependant: Dependant) -> bool:
+    return any(getattr(d.call, "gate", False) for d in dependant.dependencies)
+
+
+def needs(dependant: Dependant, call: Callable[..., Any]) -> bool:
+    return any(d.call is call or needs(d, call) for d in dependant.dependencies)
+
+
 def refuse_unguarded(routes: Iterable[APIRoute]) -> None:
     """Stop the start of an app with an endpoint that has no guard, or two; note the permission in the contract.
 
@@ -304,4 +316,6 @@ def refuse_unguarded(routes: Iterable[APIRoute]) -> None:
         granted = permissions_of(route.dependant)
         if len(granted) != 1:
             raise RuntimeError(f"{route.methods} {route.path} needs exactly one guard, has {granted}")
+        if has_gate(route.dependant) and needs(route.dependant, get_session):
+            raise RuntimeError(f"{route.methods} {route.path} has a gate, and a way around it")
         route.openapi_extra = {"x-permission": str(granted[0])} | (route.openapi_extra or {})

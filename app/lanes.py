@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Request, Response
 
 from app.access import permissions_of
-from app.rest import Handler, Route, with_retries
+from app.rest import Handler, Route, refuse_ungated, with_retries
 
 MAX_KEPT: Final = 2_000
 MAX_LENGTH: Final = 1_000
@@ -47,7 +47,9 @@ class ExpressRoute(Route):
 
             async def once(request: Request) -> Response:
                 gate = await self._open(request, partner_id)
-                return await self._answer(**known, **{self._gate: gate})
+                response: Response = await self._answer(**known, **{self._gate: gate})
+                refuse_ungated(request)
+                return response
 
             return await with_retries(request, once)
 
@@ -55,7 +57,9 @@ class ExpressRoute(Route):
 
 
 def _uuid(text: str) -> UUID | None:
+    """An id in its one usual form; of others FastAPI may think what it likes."""
     try:
-        return UUID(text)
+        found = UUID(text)
     except ValueError:
         return None
+    return found if str(found) == text.lower() else None

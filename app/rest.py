@@ -70,6 +70,7 @@ class Route(APIRoute):
 
         async def once(request: Request) -> Response:
             response = await inner(request)
+            refuse_ungated(request)
             if "idempotency" in request.scope:
                 await remember(request, response)
             return conditional(request, response, tag_content) if request.method == "GET" else response
@@ -86,6 +87,12 @@ class Route(APIRoute):
             return await with_retries(request, once)
 
         return handle
+
+
+def refuse_ungated(request: Request) -> None:
+    """A gate asks who may only of whoever goes through it."""
+    if request.scope.get("gate") == "closed":
+        raise RuntimeError("an answer past a gate that nobody went through")
 
 
 def operation_id(route: APIRoute) -> str:

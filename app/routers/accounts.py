@@ -54,7 +54,7 @@ async def create_account(body: AccountCreate, gate: MayCreate) -> Response:
         account = await openings.write(inside.line, inside.access, known, **dict(body))
         shown = AccountRead.model_validate(accounts.shown(known, inside.access, account))
         response = Response(shown.model_dump_json(), 201, media_type="application/json")
-        created(response, gate.request, account, account.id, accounts.view(known, account))
+        created(response, gate.request, account, account.id, accounts.looks(known, inside.access, account))
         await remember_express(gate.request, inside.line, response)
     return response
 
@@ -127,5 +127,5 @@ async def list_property_history(access: MayRead, db: Db, page: PageQuery, respon
 async def _shown(db: Db, access: Access, account: Account, response: Response | None = None) -> dict[str, Any]:
     known = await columns.load(db, access.partner_id)
     if response is not None:
-        tagged(response, account, accounts.view(known, account))
+        tagged(response, account, accounts.looks(known, access, account))
     return accounts.shown(known, access, account)

@@ -110,9 +110,10 @@ def shown(found: Columns, access: Access, account: Account, only: Set[str] | Non
     }  # fmt: skip
 
 
-def view(found: Columns, account: Account) -> str:
+def looks(found: Columns, access: Access, account: Account) -> str:
     """What an account looks like besides its own version: its ETag carries it, If-Match does not compare it."""
-    return f"{found.version}.{account.member_count}"
+    masked = ".1" if columns.masks(access) else ""  # whoever may see less from now on has no use for what was kept
+    return f"{found.version}.{account.member_count}{masked}"
 
 
 def refuse_archived(account: Account) -> None:

@@ -233,7 +233,7 @@ def _page(walk: Select[Any], orders: Sequence[lists.Order], limit: int, shown: S
     texts = select(array([account, ends]).label("row")).subquery()
     found = func.array_agg(texts.c.row, type_=ARRAY(Text, dimensions=2))
     if unfinished is not None:
-        more = case((and_(func.count() <= limit, unfinished), NOT_ALL))
+        more = case((and_(func.count() <= param("room", Integer()), unfinished), NOT_ALL))
         found = func.array_cat(found, more, type_=ARRAY(Text, dimensions=2))
     return select(func.coalesce(found, NO_ROWS, type_=found.type))
 
