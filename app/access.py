@@ -1,5 +1,6 @@
 """The one guard: who calls, in which role, is it allowed; then the session is confined to the partner."""
 
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -44,6 +45,7 @@ from app.tenancy import EVERYONE, confine
 
 SELF, PUBLIC = "self", "public"
 CLOSED, PASSED = "closed", "passed"
+MAX_FAMILIAR = 10_000
 
 PartnerId = Annotated[UUID, Path(description="Id of the partner.")]
 AccountId = Annotated[UUID, Path(description="Id of the account.")]
@@ -132,6 +134,11 @@ class Gate:
     partner_id: UUID
     permission: Permission
 
+    @property
+    def familiar(self) -> bool:
+        """Whether this caller was let in here before: only then is it worth guessing, and tells strangers nothing."""
+        return (self.token.session_id, self.partner_id) in _familiar
+
     @asynccontextmanager
     async def enter(
         self, guess: Guess | None = None, *, plans: str = "", lock: int | None = None, **values: Any
@@ -143,14 +150,20 @@ class Gate:
         """
         self.request.scope["gate"] = PASSED
         async with transaction(self.request.app.state.engine, self.partner_id, plans=plans, lock=lock) as line:
-            statement = _with_guess(guess)
+            statement = _with_guess(guess) if guess is None or guess.lasting else _with_guess.__wrapped__(guess)
             found, more = await look_up_express(line, self.token, self.partner_id, statement, **values)
             access = _granted_in_partner(self.request, self.token, found, self.permission, self.partner_id)
+            _familiar[self.token.session_id, self.partner_id] = None
+            if len(_familiar) > MAX_FAMILIAR:
+                _familiar.popitem(last=False)
             await recall_express(self.request, line, self.partner_id, access.user_id)
             yield Inside(access, line, *more)
 
 
-@lru_cache(maxsize=2048)
+_familiar: OrderedDict[tuple[UUID, UUID], None] = OrderedDict()
+
+
+@lru_cache(maxsize=128)
 def _with_guess(guess: Guess | None) -> Prepared:
     """Who calls, the version of the partner's columns, and the guess: worked out for those only who may see it."""
     more: list[Any] = [Partner.properties_version, null()]

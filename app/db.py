@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, cast
 
+import asyncpg
 from fastapi import Depends, Request
 from sqlalchemy import ExceptionContext, event, text
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
@@ -92,6 +93,8 @@ def driver_error(error: BaseException, *, lost: bool) -> DBAPIError:
     """An error of the driver's own as SQLAlchemy would have told it; without values, too."""
     if getattr(error, "detail", None):
         vars(error)["detail"] = None
+    if isinstance(error, asyncpg.DataError):
+        error.args = ("a value that is none of its type",)
     return DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=lost)
 
 

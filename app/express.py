@@ -77,7 +77,10 @@ class Prepared:
         found: list[Any] = []
         for name, given, write in self._given:
             value = values.get(name, given)
-            found.append(value if write is None or value is None else write(value))
+            try:
+                found.append(value if write is None or value is None else write(value))
+            except (TypeError, ValueError):
+                raise TypeError(f"{name} is of another type") from None  # and what it is, no log may say
         return found
 
     def _row(self, record: Any) -> tuple[Any, ...]:
@@ -155,18 +158,22 @@ async def _undo(raw: PoolProxiedConnection, line: Driver) -> None:
         await line.execute("ROLLBACK")
     except FAILURES:
         raw.invalidate()
+    except BaseException:  # given up meanwhile: nobody knows whether it was undone
+        raw.invalidate()
+        raise
 
 
 @dataclass(frozen=True, eq=False)
 class Guess:
     """What will be asked next, most likely: one value, good for one version of the partner's columns.
 
-    It is worked out only for callers of the roles `open_to`.
+    It is worked out only for callers of the roles `open_to`. A `lasting` one is likely to be asked again.
     """
 
     version: int
     value: Any
     open_to: frozenset[Role]
+    lasting: bool = True
 
 
 @dataclass(frozen=True)

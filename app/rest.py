@@ -207,7 +207,8 @@ class Paging:
         if cursor is None or self.request.method != "GET":
             return {}
         scope = self.request.scope
-        same = [part for part in scope["query_string"].decode().split("&") if part and not part.startswith("cursor=")]
+        parts = quote(scope["query_string"], safe="=&%+:,;@/?!$'()*~[]").split("&")
+        same = [part for part in parts if part and not part.startswith("cursor=")]
         return {"Link": f'<{quote(scope["path"])}?{"&".join([*same, f"cursor={cursor}"])}>; rel="next"'}
 
 

@@ -12,6 +12,7 @@ from app import express
 from app.express import line_of, run
 from app.models import new_id
 from app.policy import Role
+from app.services import pages
 from tests.conftest import Owner, World, problem
 from tests.test_table import filled
 
@@ -148,3 +149,93 @@ async def test_session_and_line_are_one_transaction(world: World):
         assert [r[0] for r in await run(await line_of(db), "SELECT name FROM accounts WHERE id = $1", account.id)] == [
             "Nordwerk"
         ]
+
+
+async def test_strangers_question_is_not_even_prepared(world: World):
+    """What it costs to prepare one would tell which partners and columns there are, and push out what others ask."""
+    api, at = await filled(world)
+    assert (await api.get(f"{at}/accounts", params={"sort": "name"})).status_code == 200
+    await world.partner("Rival", Rita=Role.PARTNER_ADMIN)
+    rita, before = await world.client("Rita"), pages._made.cache_info()
+    for n in range(5):
+        for field in ("revenue", "nothing"):
+            answer = await rita.get(f"{at}/accounts", params={"filter": f"properties.{field}:eq:{n}"})
+            assert problem(answer) == (404, "not_found")
+    assert pages._made.cache_info() == before
+    assert (await api.get(f"{at}/accounts", params={"filter": "properties.revenue:eq:1"})).status_code == 200
+    assert pages._made.cache_info().misses == before.misses + 1
+
+
+async def test_question_of_many_words_is_answered_and_not_kept(world: World):
+    api, at = await filled(world)
+    words = [f"word {n} " * 20 for n in range(150)]
+    body = {"all": [{"field": "name", "operator": "in", "value": [*words, "Birnen AG"]}]}
+    kept = pages._made.cache_info().currsize
+    for _ in range(3):
+        answer = await api.post(f"{at}/account-searches", json=body)
+        assert [a["name"] for a in answer.json()["items"]] == ["Birnen AG"]
+    assert pages._made.cache_info().currsize == kept
+    body = {"any": [{"field": "name", "operator": "in", "value": [str(n) for n in range(126)]}] * 4}
+    answer = await api.post(f"{at}/account-searches", json=body)
+    assert (problem(answer), answer.json()["errors"][0]["code"]) == ((422, "invalid"), "too_many")
+
+
+async def test_cursor_that_outlived_its_column_is_refused_and_says_nothing(
+    world: World, capsys: pytest.CaptureFixture[str]
+):
+    api, at = await filled(world)
+    made = await api.post(f"{at}/properties", json={"key": "iban", "type": "text", "label": {"en": "IBAN"},
+                                                    "sensitive": True})  # fmt: skip
+    assert made.status_code == 201, made.text
+    for n, row in enumerate((await api.get(f"{at}/accounts")).json()["items"]):
+        changed = await api.patch(f"{at}/accounts/{row['id']}", headers=STAR,
+                                  json={"properties": {"iban": f"secretcanary{n}"}})  # fmt: skip
+        assert changed.status_code == 200, changed.text
+    await world.worker().refresh_all()
+    asked = {"sort": "properties.iban", "limit": 1}
+    cursor = (await api.get(f"{at}/accounts", params=asked)).json()["next_cursor"]
+    assert (await api.get(f"{at}/accounts", params=asked | {"cursor": cursor})).status_code == 200
+    assert (await api.delete(f"{at}/properties/iban", headers=STAR)).status_code == 200
+    for _ in range(3):
+        await world.worker().refresh_all()
+    again = await api.post(f"{at}/properties", json={"key": "iban", "type": "number", "label": {"en": "IBAN"}})
+    assert again.status_code == 201, again.text
+    await world.worker().refresh_all()
+    answer = await api.get(f"{at}/accounts", params=asked | {"cursor": cursor})
+    assert (problem(answer), answer.json()["errors"][0]["pointer"]) == ((422, "invalid"), "query:cursor")
+    assert "secretcanary" not in "".join(capsys.readouterr())
+
+
+async def test_what_becomes_sensitive_is_not_found_by_those_who_may_not_see_it_not_even_for_a_moment(world: World):
+    api, at = await filled(world)
+    vera = await world.client("Vera")
+    assert [a["name"] for a in (await vera.get(f"{at}/accounts", params={"q": "ab-0001"})).json()["items"]] == [
+        "Äpfel GmbH"
+    ]
+    hidden = await api.patch(f"{at}/properties/customer_no", headers=STAR, json={"sensitive": True})
+    assert hidden.status_code == 200, hidden.text
+    for address in ("accounts", "account-summaries", "accounts.csv"):
+        assert problem(await vera.get(f"{at}/{address}", params={"q": "ab-0001"})) == (409, "column_not_ready"), address
+    assert (await api.get(f"{at}/accounts", params={"q": "ab-0001"})).status_code == 200
+    await world.worker().refresh_all()
+    assert (await vera.get(f"{at}/accounts", params={"q": "ab-0001"})).json()["items"] == []
+
+
+async def test_undoing_that_is_given_up_closes_the_connection(world: World, owner: Owner):
+    partner = await world.partner("Acme", Anna=Role.PARTNER_ADMIN)
+    await world.account(partner, "Nordwerk", by="Anna")
+    engine = world.app.state.engine
+
+    async def writing() -> None:
+        async with express.transaction(engine, partner.id) as line:
+            await run(line, "UPDATE accounts SET name = 'X'")
+            asyncio.get_running_loop().call_soon(task.cancel)
+            raise RuntimeError
+
+    for _ in range(20):
+        task = asyncio.create_task(writing())
+        with suppress(RuntimeError, asyncio.CancelledError):
+            await task
+        async with express.transaction(engine, partner.id) as line:
+            assert [r[0] for r in await run(line, "SELECT name FROM accounts")] == ["Nordwerk"]
+    assert await owner.value("SELECT name FROM accounts") == "Nordwerk"

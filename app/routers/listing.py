@@ -9,7 +9,8 @@ from fastapi import Depends, Query, Response
 
 from app.access import Gate
 from app.express import CHOOSING
-from app.rest import Page, Paging
+from app.problems import Fault, Invalid
+from app.rest import NO_CURSOR, Page, Paging
 from app.services import lists, pages, views
 
 PARAMETER = r"^[^\x00-\x1f\x7f]*$"
@@ -72,9 +73,16 @@ class Question:
 
 async def page_through(gate: Gate, page: Paging, asked: Question) -> Response:
     """A page of the accounts table, on the express lane."""
+    try:
+        return await _page_through(gate, page, asked)
+    except lists.StrangeCursor:
+        raise Invalid(errors=[Fault(f"{asked.at}cursor", "invalid_cursor", NO_CURSOR)]) from None
+
+
+async def _page_through(gate: Gate, page: Paging, asked: Question) -> Response:
     of = pages.Asked(asked.query, asked.columns, page.limit, page.count, f"{asked.at}columns")
     if asked.view is None:
-        guess, values = pages.guess(gate.partner_id, of, page.after)
+        guess, values = pages.guess(gate.partner_id, of, page.after) if gate.familiar else (None, {})
         async with gate.enter(guess, plans=of.plans, **values) as inside:
             found = await pages.fetched(inside, of, page.after)
     else:

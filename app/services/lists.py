@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, Select, and_, false, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, DateTime, Select, String, and_, false, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import words
@@ -23,6 +23,7 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
 MAX_FILTERS = 20
 MAX_SORTS = 3
 MAX_VALUES = 200
+MAX_ALL_VALUES = 500
 EQUALITY = ("eq", "ne", "in")
 ORDER = ("eq", "ne", "lt", "lte", "gt", "gte")
 TEXT = (*EQUALITY, "contains", "starts_with")
@@ -75,6 +76,12 @@ class Query:
     def size(self) -> int:
         """How many conditions it has."""
         return sum(map(len, (self.filter, self.all, self.any, self.also_any)))
+
+    @property
+    def length(self) -> int:
+        """How many characters its conditions have."""
+        typed_ = sum(len(c.value) for c in (*self.all, *self.any, *self.also_any))
+        return sum(map(len, self.filter)) + typed_ + len(self.q or "")
 
     def fields(self) -> set[str]:
         """The columns that it names."""
@@ -232,9 +239,24 @@ def _kept(value: Any) -> Any:
 
 
 def revived(orders: Sequence[Order], after: Sequence[Any]) -> list[Any]:
-    """The values of a cursor as the database compares them."""
-    values = [moment(v) if isinstance(o.by.type, DateTime) else v for o, v in zip(orders, after[:-1], strict=True)]
-    return [*values, UUID(after[-1])]
+    """The values of a cursor as the database compares them.
+
+    Raises:
+        StrangeCursor: a column is of another type now than when the cursor was made.
+    """
+    return [*(_revived(o.by.type, v) for o, v in zip(orders, after[:-1], strict=True)), UUID(after[-1])]
+
+
+class StrangeCursor(Exception):
+    """A cursor of a list that is sorted by something else by now."""
+
+
+def _revived(kind: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, bool) or isinstance(value, str) != isinstance(kind, DateTime | String):
+        raise StrangeCursor
+    return moment(value) if isinstance(kind, DateTime) else value
 
 
 def sorts(table: Table, query: Query) -> list[Order]:
@@ -264,6 +286,9 @@ def conditions(table: Table, query: Query) -> list[ColumnElement[bool]]:
     if len(every := [*asked, *query.any, *query.also_any]) > MAX_FILTERS:
         raise _refused(every[MAX_FILTERS].pointer, "too_many", f"At most {MAX_FILTERS} conditions.",
                        f"Höchstens {MAX_FILTERS} Bedingungen.")  # fmt: skip
+    if sum(c.value.count(",") + 1 for c in every if c.operator == "in") > MAX_ALL_VALUES:
+        raise _refused(every[-1].pointer, "too_many", f"At most {MAX_ALL_VALUES} values of all `in` together.",
+                       f"Höchstens {MAX_ALL_VALUES} Werte in allen `in` zusammen.")  # fmt: skip
     found = [condition(table, c) for c in asked]
     found += [or_(*(condition(table, c) for c in some)) for some in (query.any, query.also_any) if some]
     named = {c.field for c in every}

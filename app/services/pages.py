@@ -35,6 +35,8 @@ from app.services import columns, lists, searches, tables
 from app.services.columns import Columns, Definition
 from app.services.lists import Query
 
+MAX_KEPT: Final = 1_000
+"""Characters of a query whose statements are worth keeping."""
 MOST_ARGUMENTS: Final = 90
 """PostgreSQL's functions take a hundred."""
 ZULU: Final = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
@@ -81,11 +83,13 @@ def guess(partner_id: UUID, asked: Asked, after: Sequence[Any] | None) -> tuple[
     or what is asked cannot be: that is told to those only who may ask.
     """
     known = columns.kept(partner_id)
+    if known is None:
+        return None, {}
     try:
-        found = None if known is None else _asking(known, asked, after, masked=False)
-    except Problem:
-        found = None
-    return (found.guess, found.values(asked, after)) if found else (None, {})
+        found = _asking(known, asked, after, masked=False)
+        return found.guess, found.values(asked, after)
+    except (Problem, lists.StrangeCursor):
+        return None, {}
 
 
 async def fetched(inside: Inside, asked: Asked, after: Sequence[Any] | None) -> Found:
@@ -163,10 +167,11 @@ class Asking:
 
 def _asking(known: Columns, asked: Asked, after: Sequence[Any] | None, *, masked: bool) -> Asking:
     nulls = None if after is None else tuple(v is None for v in after)
-    return _made(known, masked, asked.query, asked.columns, asked.columns_pointer, asked.limit, nulls)
+    make = _made if asked.query.length <= MAX_KEPT else _made.__wrapped__
+    return make(known, masked, asked.query, asked.columns, asked.columns_pointer, asked.limit, nulls)
 
 
-@lru_cache(maxsize=2000)
+@lru_cache(maxsize=128)
 def _made(known: Columns, masked: bool, query: Query, only: tuple[str, ...] | None, pointer: str, limit: int,
           nulls: tuple[bool, ...] | None) -> Asking:  # fmt: skip
     shown = columns.chosen(known, only, pointer)
@@ -190,7 +195,8 @@ def _made(known: Columns, masked: bool, query: Query, only: tuple[str, ...] | No
         ways = [*among[:-1], near, among[-1], *ways]
         counted = searches.hits(query, PARTNER, text, counted=True)
         totals = [*(partial(_counted_among, plan.matching, ids) for ids in (*few, counted)), *totals]
-    guess = Guess(known.version, ways[0][0]().scalar_subquery(), columns.sees(Permission.ACCOUNT_LIST))
+    guess = Guess(known.version, ways[0][0]().scalar_subquery(), columns.sees(Permission.ACCOUNT_LIST),
+                  query.length <= MAX_KEPT)  # fmt: skip
     return Asking(guess, [_statements(walks) for walks in ways], [_statements([t]) for t in totals], plan.orders)
 
 

@@ -46,6 +46,8 @@ def of(known: Columns, query: Query, *, masked: bool) -> Table:
     found = all_of(known, masked=masked)
     if stale & found.columns.keys() & query.fields():
         raise ColumnNotReady
+    if masked and query.q and any(d.sensitive and d.stale and d.kind.searched for d in known.active):
+        raise ColumnNotReady  # what `q` searches still holds what is hidden by now
     return found
 
 
