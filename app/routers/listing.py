@@ -11,7 +11,7 @@ from app.access import Gate
 from app.express import CHOOSING
 from app.problems import Fault, Invalid
 from app.rest import NO_CURSOR, Page, Paging
-from app.services import lists, pages, views
+from app.services import lists, pages, views, walks
 
 PARAMETER = r"^[^\x00-\x1f\x7f]*$"
 FilterTexts = list[Annotated[str, Query(max_length=500, pattern=PARAMETER)]] | None
@@ -52,7 +52,7 @@ def list_query(table: lists.Table, more: str = "", *, sorts: bool = True) -> Any
 
 
 def page_of(
-    listed: lists.Listed, paging: Paging, response: Response, show: Callable[[Any], Any] = lambda row: row
+    listed: walks.Listed, paging: Paging, response: Response, show: Callable[[Any], Any] = lambda row: row
 ) -> Page[Any]:
     page = paging.page(listed.rows, listed.position, response, listed.total)
     return page.model_copy(update={"items": [show(row) for row in page.items]})
@@ -75,7 +75,7 @@ async def page_through(gate: Gate, page: Paging, asked: Question) -> Response:
     """A page of the accounts table, on the express lane."""
     try:
         return await _page_through(gate, page, asked)
-    except lists.StrangeCursor:
+    except walks.StrangeCursor:
         raise Invalid(errors=[Fault(f"{asked.at}cursor", "invalid_cursor", NO_CURSOR)]) from None
 
 

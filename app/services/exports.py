@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.models import Account, PartnerMember, PropertyType, User
 from app.policy import Access
 from app.problems import Text, TooManyRows
-from app.services import columns, events, lists, partners, tables, views
+from app.services import columns, events, lists, partners, tables, views, walks
 from app.services.columns import Columns, Definition
 from app.sheets import Cell, Writer
 from app.sheets.write import MAX_SHEET_ROWS
@@ -133,7 +133,7 @@ def planned(found: Columns, access: Access, asked: Asked) -> Plan:
     """What is to be exported, if this caller may ask for it.
 
     Raises:
-        Invalid: there is no such column, or as `lists.whole`.
+        Invalid: there is no such column, or as `walks.whole`.
         ColumnNotReady: see `tables.of`.
     """
     masked = columns.masks(access)
@@ -145,7 +145,7 @@ def planned(found: Columns, access: Access, asked: Asked) -> Plan:
         tuple(_headings(found, chosen, asked.labels)),
         chosen,
         frozenset(key for key, d in chosen.items() if masked and d is not None and d.sensitive),
-        lists.whole(cast("Select[Any]", select(text, *fixed)), table, asked.query),
+        walks.whole(cast("Select[Any]", select(text, *fixed)), table, asked.query),
     )
 
 

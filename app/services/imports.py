@@ -12,7 +12,7 @@ from app import words
 from app.models import AccountImport, ImportChunk, ImportFault, ImportStatus, utc_now
 from app.policy import Access
 from app.problems import ImportFinished, ImportHasErrors, ImportNotChecked, NotFound, TooManyImports
-from app.services import events, lists, partners
+from app.services import events, lists, partners, walks
 
 UNFINISHED: Final = (ImportStatus.CHECKING, ImportStatus.CHECKED, ImportStatus.RUNNING)
 MAX_UNFINISHED: Final = 5
@@ -67,8 +67,8 @@ async def create(db: AsyncSession, access: Access, *, file_name: str, file_bytes
 
 
 async def listed(db: AsyncSession, query: lists.Query, *, limit: int, after: list[Any] | None,
-                 count: bool) -> lists.Listed:  # fmt: skip
-    return await lists.fetch(db, select(AccountImport), TABLE, query, limit=limit, after=after, count=count)
+                 count: bool) -> walks.Listed:  # fmt: skip
+    return await walks.fetch(db, select(AccountImport), TABLE, query, limit=limit, after=after, count=count)
 
 
 async def get(db: AsyncSession, access: Access, import_id: UUID, *, lock: bool = False) -> AccountImport:

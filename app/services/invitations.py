@@ -19,7 +19,7 @@ from app.problems import (
     TooManyAttempts,
     TooManyInvitations,
 )
-from app.services import events, lists, mail, members, throttles
+from app.services import events, lists, mail, members, throttles, walks
 
 PREFIX = "tni"
 MAILS_TO_ONE_ADDRESS = 10
@@ -88,8 +88,8 @@ async def create(
 
 
 async def listed(db: AsyncSession, access: Access, query: lists.Query, *, limit: int, after: list[Any] | None,
-                 count: bool) -> lists.Listed:  # fmt: skip
-    return await lists.fetch(db, _of(access), table(), query, limit=limit, after=after, count=count)
+                 count: bool) -> walks.Listed:  # fmt: skip
+    return await walks.fetch(db, _of(access), table(), query, limit=limit, after=after, count=count)
 
 
 async def pending_of_account(db: AsyncSession, access: Access) -> list[Invitation]:

@@ -13,7 +13,7 @@ from app import words
 from app.models import Account, AccountMember, Invitation, InvitationStatus, PartnerMember, User, UserStatus
 from app.policy import Access, Role
 from app.problems import LastAdmin, NotFound
-from app.services import accounts, events, lists, partners, views
+from app.services import accounts, events, lists, partners, views, walks
 
 Member = AccountMember | PartnerMember
 
@@ -77,8 +77,8 @@ def _views(access: Access) -> Select[Any]:
 
 
 async def listed(db: AsyncSession, access: Access, query: lists.Query, *, limit: int, after: list[Any] | None,
-                 count: bool) -> lists.Listed:  # fmt: skip
-    return await lists.fetch(
+                 count: bool) -> walks.Listed:  # fmt: skip
+    return await walks.fetch(
         db,
         _views(access),
         table_of(of_account=access.account_id is not None),

@@ -31,7 +31,7 @@ from app.express import CHOOSING, WALKING, Driver, Guess, Inside, Prepared, para
 from app.models import Account
 from app.policy import Permission
 from app.problems import Problem
-from app.services import columns, lists, searches, tables
+from app.services import columns, lists, searches, tables, walks
 from app.services.columns import Columns, Definition
 from app.services.lists import Query
 
@@ -88,7 +88,7 @@ def guess(partner_id: UUID, asked: Asked, after: Sequence[Any] | None) -> tuple[
     try:
         found = _asking(known, asked, after, masked=False)
         return found.guess, found.values(asked, after)
-    except (Problem, lists.StrangeCursor):
+    except (Problem, walks.StrangeCursor):
         return None, {}
 
 
@@ -96,7 +96,7 @@ async def fetched(inside: Inside, asked: Asked, after: Sequence[Any] | None) -> 
     """The page, of which the first walk may have been guessed.
 
     Raises:
-        Invalid, ColumnNotReady: see `lists.plan`, `tables.of`, `columns.chosen`.
+        Invalid, ColumnNotReady: see `walks.plan`, `tables.of`, `columns.chosen`.
     """
     known = await columns.at(inside.line, inside.access.partner_id, inside.version)
     asking = _asking(known, asked, after, masked=columns.masks(inside.access))
@@ -110,8 +110,8 @@ async def fetched(inside: Inside, asked: Asked, after: Sequence[Any] | None) -> 
 async def _rows(inside: Inside, asking: "Asking", given: Mapping[str, Any], limit: int) -> list[Row]:
     """Near, among those that hold the text, or all along the order: see `searches`."""
     guessed = inside.guessed
-    for walks in asking.ways:
-        rows = await _walked(inside.line, walks(), given, limit, guessed)
+    for way in asking.ways:
+        rows = await _walked(inside.line, way(), given, limit, guessed)
         if rows is not None:
             return rows
         guessed = None
@@ -161,7 +161,7 @@ class Asking:
     orders: Sequence[lists.Order]
 
     def values(self, asked: Asked, after: Sequence[Any] | None) -> dict[str, Any]:
-        bounds = lists.revived(self.orders, after) if after else ()
+        bounds = walks.revived(self.orders, after) if after else ()
         return {"room": asked.limit} | {f"after_{n}": value for n, value in enumerate(bounds)}
 
 
@@ -178,17 +178,17 @@ def _made(known: Columns, masked: bool, query: Query, only: tuple[str, ...] | No
     table = tables.of(known, query, masked=masked)
     after = None if nulls is None else _bounds(lists.sorts(table, query), nulls)
     accounts = select(Account).where(Account.partner_id == PARTNER)
-    plan = lists.plan(accounts, table, query, after)
+    plan = walks.plan(accounts, table, query, after)
     shown_columns = known.active if shown is None else [known.open[key] for key in shown if key in known.open]
 
     def page(rows: Select[Any], unfinished: Any = None) -> Select[Any]:
         return _page(rows, plan.orders, limit, shown_columns, known, masked=masked, unfinished=unfinished)
 
     ways: list[list[Callable[[], Select[Any]]]] = [[partial(page, walk) for walk in plan.walks]]
-    totals = [partial(lists.counted, plan.matching)]
+    totals = [partial(walks.counted, plan.matching)]
     if text := searches.sought(table, query):
         matching, rows = lists.conditions(table, query), searches.looked_at(query, limit)
-        plain = lists.walks(accounts, plan.orders, after, Account.id)
+        plain = walks.walks(accounts, plan.orders, after, Account.id)
         few, hits = searches.few(table, query, PARTNER), searches.hits(query, PARTNER, text)
         near = [partial(_near, page, walk, matching, rows) for walk in plain]
         among = [[partial(_among, page, walk, ids) for walk in plan.walks] for ids in (*few, hits)]
@@ -214,7 +214,7 @@ def _among(page: Page, walk: Select[Any], ids: CTE) -> Select[Any]:
 
 def _counted_among(matching: Select[Any], ids: CTE) -> Select[Any]:
     """How many, or nothing if this is not the way to count them."""
-    found = lists.counted(matching.where(searches.among(ids))).scalar_subquery()
+    found = walks.counted(matching.where(searches.among(ids))).scalar_subquery()
     return select(case((searches.too_many(ids), None), else_=found))
 
 

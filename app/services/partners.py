@@ -11,7 +11,7 @@ from app.models import Partner
 from app.models.partner import PartnerStatus
 from app.policy import Access
 from app.problems import NotFound
-from app.services import events, lists
+from app.services import events, lists, walks
 
 TABLE = lists.Table(
     Partner,
@@ -41,8 +41,8 @@ async def create(
 
 async def listed(
     db: AsyncSession, query: lists.Query, *, limit: int, after: list[Any] | None, count: bool
-) -> lists.Listed:
-    return await lists.fetch(db, select(Partner), TABLE, query, limit=limit, after=after, count=count)
+) -> walks.Listed:
+    return await walks.fetch(db, select(Partner), TABLE, query, limit=limit, after=after, count=count)
 
 
 async def get(db: AsyncSession, partner_id: UUID, *, lock: bool = False) -> Partner:

@@ -14,7 +14,7 @@ from app.express import Driver, Prepared, param
 from app.models import PriceModel, utc_now
 from app.policy import Access, Permission, Role, allowing
 from app.problems import Fault, Forbidden, Invalid, KeyTaken, NotFound, Text
-from app.services import events, lists
+from app.services import events, lists, walks
 
 NO_NAME = Text("A name in at least one language.", "Ein Name in mindestens einer Sprache.")
 NOT_YOURS = Text("Your role may not set the price model.", "Ihre Rolle darf das Preismodell nicht setzen.")
@@ -38,8 +38,8 @@ TABLE = lists.Table(
 
 async def listed(
     db: AsyncSession, query: lists.Query, *, limit: int, after: list[Any] | None, count: bool
-) -> lists.Listed:
-    return await lists.fetch(db, select(PriceModel), TABLE, query, limit=limit, after=after, count=count)
+) -> walks.Listed:
+    return await walks.fetch(db, select(PriceModel), TABLE, query, limit=limit, after=after, count=count)
 
 
 async def get(db: AsyncSession, key: str, *, lock: bool = False) -> PriceModel:

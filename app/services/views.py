@@ -15,7 +15,7 @@ from app.express import Inside, Prepared, param
 from app.models import PartnerMember, View
 from app.policy import PARTNER_ROLES, Access
 from app.problems import Fault, Forbidden, Invalid, NameTaken, NotFound, Text, TooManyOwnViews, TooManyViews
-from app.services import columns, events, lists, partners, tables
+from app.services import columns, events, lists, partners, tables, walks
 from app.services.columns import Columns
 
 MAX_VIEWS: Final = 200
@@ -49,8 +49,8 @@ class Applied(NamedTuple):
 
 
 async def listed(db: AsyncSession, access: Access, query: lists.Query, *, limit: int, after: list[Any] | None,
-                 count: bool) -> lists.Listed:  # fmt: skip
-    return await lists.fetch(db, _visible(access), TABLE, query, limit=limit, after=after, count=count)
+                 count: bool) -> walks.Listed:  # fmt: skip
+    return await walks.fetch(db, _visible(access), TABLE, query, limit=limit, after=after, count=count)
 
 
 async def get(db: AsyncSession, access: Access, view_id: UUID, *, lock: bool = False) -> View:
