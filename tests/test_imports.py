@@ -298,19 +298,44 @@ async def test_empty_cells_clear_or_keep(desk: Desk):
     assert (await desk.accounts())["A"]["properties"] == {"city": None, "note": "x"}
 
 
+async def _manager(desk: Desk) -> Desk:
+    """Somebody who imports into the same table, and is not its admin."""
+    max_ = await desk.world.user("Max")
+    async with desk.world.transaction(desk.partner.id) as db:
+        db.add(PartnerMember(partner_id=desk.partner.id, user_id=max_.id, role=Role.PARTNER_MANAGER))
+    return Desk(desk.world, desk.partner, await desk.world.client("Max"))
+
+
 async def test_editable_by_binds_whoever_imports(desk: Desk):
     await desk.define("rating", "number", editable_by=["partner_admin"])
     await desk.imported("name,rating\nA,1\n")
-    async with desk.world.transaction(desk.partner.id) as db:
-        db.add(
-            PartnerMember(
-                partner_id=desk.partner.id, user_id=(await desk.world.user("Max")).id, role=Role.PARTNER_MANAGER
-            )
-        )
-    manager = Desk(desk.world, desk.partner, await desk.world.client("Max"))
+    manager = await _manager(desk)
     found = await manager.checked("name,rating\nA,1\nB,2\n")
     assert [e[:3] for e in await manager.errors(found["id"])] == [(3, "rating", "not_editable")]
     assert found["planned"]["unchanged"] == 1
+
+
+async def test_editable_by_binds_also_where_an_archived_option_stays(desk: Desk):
+    options = [{"key": key, "label": {"en": key.upper()}} for key in ("aa", "bb")]
+    await desk.define("tiers", "multi_select", options=options, editable_by=["partner_admin"])
+    await desk.imported("name,tiers\nA,aa\n")
+    options[0]["archived"] = True
+    answer = await desk.api.patch(f"{desk.path}/properties/tiers", json={"options": options}, headers=STAR)
+    assert answer.status_code == 200, answer.text
+    manager = await _manager(desk)
+    account = f"{desk.path}/accounts/{(await desk.accounts())['A']['id']}"
+    patch = {"properties": {"tiers": ["aa", "bb"]}}
+    assert problem(await manager.api.patch(account, json=patch, headers=STAR))[0] == 403
+    found = await manager.checked('name,tiers\nA,"aa, bb"\n')
+    assert [e[:3] for e in await manager.errors(found["id"])] == [(2, "tiers", "not_editable")]
+    assert (await manager.confirm(found["id"], skip_errors="true")).status_code == 200
+    await manager.work()
+    done = await manager.get(found["id"])
+    assert (done["status"], done["result"]) == ("done", {"created": 0, "updated": 0, "unchanged": 0, "errors": 1})
+    assert (await desk.accounts())["A"]["properties"]["tiers"] == ["aa"]
+    assert (await manager.imported("name,tiers\nA,aa\n"))["result"]["unchanged"] == 1
+    await desk.imported('name,tiers\nA,"aa, bb"\n')
+    assert (await desk.accounts())["A"]["properties"]["tiers"] == ["aa", "bb"]
 
 
 async def test_users_are_named_by_address_or_id_and_must_be_members(desk: Desk):
