@@ -97,8 +97,7 @@ def _allowed(routes: Sequence[APIRoute]) -> Callable[[str], list[str]]:
 
 def _uploads(routes: Sequence[APIRoute]) -> Callable[[str, str], bool]:
     """Whether a request may bring a file: for those the edge has a limit of their own."""
-    known = [compile_path(r.path)[0] for r in routes if isinstance(r, UploadRoute) and "POST" in (r.methods or ())
-             and r.streams and "requestBody" in (r.openapi_extra or {})]  # fmt: skip
+    known = [compile_path(r.path)[0] for r in routes if isinstance(r, UploadRoute)]
 
     def uploads(method: str, path: str) -> bool:
         return method == "POST" and any(regex.match(path) for regex in known)

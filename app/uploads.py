@@ -48,7 +48,7 @@ class Upload(Generic[M]):
 
 
 class UploadRoute(IdempotentRoute):
-    """A route whose POST takes a form with a file: not read into memory, and read after the caller is known."""
+    """A POST that takes a form with a file: not read into memory, and read after the caller is known."""
 
     streams = True
 

@@ -536,6 +536,20 @@ async def test_a_repeated_upload_with_one_key_is_one_import(desk: Desk):
     assert len((await desk.api.get(here)).json()["items"]) == 1
 
 
+async def test_a_repeated_confirmation_or_cancellation_with_one_key_has_its_effect_once(desk: Desk):
+    found = (await desk.checked("name\nA\n"))["id"]
+    for act, key in (("confirm", "one"), ("cancel", "two")):
+        url, header = f"{desk.path}/account-imports/{found}/{act}", {"Idempotency-Key": key}
+        first, again = [await desk.api.post(url, headers=header) for _ in range(2)]
+        assert (first.status_code, again.status_code, again.content) == (200, 200, first.content), again.text
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert again.headers["ETag"] == first.headers["ETag"]
+        other = await desk.api.post(f"{desk.path}/accounts", json={"name": "B"}, headers=header)
+        assert problem(other) == (422, "idempotency_key_reused")
+    told = [e.type for e in await desk.world.events(desk.partner.id) if e.type.startswith("account_import.")]
+    assert told == [f"account_import.{what}" for what in ("created", "checked", "confirmed", "cancelled")]
+
+
 async def test_five_imports_may_wait_and_a_sixth_is_refused(desk: Desk):
     ids = [(await desk.upload("name\nA\n")).json()["id"] for _ in range(5)]
     assert problem(await desk.upload("name\nA\n")) == (409, "too_many_imports")

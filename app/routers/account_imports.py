@@ -11,13 +11,15 @@ from app.faults import language_of
 from app.models import AccountImport, ImportFault
 from app.policy import Access, Permission
 from app.problems import ImportFinished, ImportHasErrors, ImportNotChecked, TooManyImports, raises
-from app.rest import Page, PageQuery, created, tagged
+from app.rest import IdempotentRoute, Page, PageQuery, created, tagged
 from app.routers.listing import list_query, page_of
 from app.schemas.account_import import AccountImportCreate, AccountImportRead, ImportRowError, form
 from app.services import imports, lists
 from app.uploads import FORM, Upload, UploadRoute, received
 
-router = APIRouter(prefix="/v1/partners/{partner_id}/account-imports", tags=["imports"], route_class=UploadRoute)
+AT = "/v1/partners/{partner_id}/account-imports"
+router = APIRouter(prefix=AT, tags=["imports"], route_class=IdempotentRoute)
+uploads = APIRouter(prefix=AT, tags=["imports"], route_class=UploadRoute)
 
 MayRead = Annotated[Access, in_partner(Permission.ACCOUNT_IMPORT_READ)]
 MayImport = Annotated[Access, in_partner(Permission.ACCOUNT_IMPORT)]
@@ -31,7 +33,7 @@ SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 DECIMALS = {".": "point", ",": "comma"}
 
 
-@router.post("", response_model=AccountImportRead, status_code=201, openapi_extra=BODY | raises(TooManyImports))
+@uploads.post("", response_model=AccountImportRead, status_code=201, openapi_extra=BODY | raises(TooManyImports))
 async def create_account_import(
     upload: Received, access: MayImport, db: Db, request: Request, response: Response
 ) -> dict[str, Any]:
