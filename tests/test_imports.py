@@ -1,5 +1,6 @@
 """Importing accounts over HTTP: what is uploaded, what the dry run says, what is then true."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -78,6 +79,22 @@ class Desk:
     async def accounts(self) -> dict[str, dict[str, Any]]:
         found = await self.api.get(f"{self.path}/accounts", params={"limit": 200})
         return {a["name"]: a for a in found.json()["items"]}
+
+
+FORM = {"Content-Type": "multipart/form-data; boundary=b"}
+
+
+class Slow:
+    """A form that begins to arrive, and goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        self.asked.set()
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\nname\n'
+        await self.go_on.wait()
+        yield b"A\r\n--b--\r\n"
 
 
 @pytest.fixture
@@ -316,7 +333,7 @@ async def test_editable_by_binds_whoever_imports(desk: Desk):
 
 
 async def test_editable_by_binds_also_where_an_archived_option_stays(desk: Desk):
-    options = [{"key": key, "label": {"en": key.upper()}} for key in ("aa", "bb")]
+    options: list[dict[str, Any]] = [{"key": key, "label": {"en": key.upper()}} for key in ("aa", "bb")]
     await desk.define("tiers", "multi_select", options=options, editable_by=["partner_admin"])
     await desk.imported("name,tiers\nA,aa\n")
     options[0]["archived"] = True
@@ -551,10 +568,42 @@ async def test_a_repeated_confirmation_or_cancellation_with_one_key_has_its_effe
 
 
 async def test_five_imports_may_wait_and_a_sixth_is_refused(desk: Desk):
-    ids = [(await desk.upload("name\nA\n")).json()["id"] for _ in range(5)]
+    ids = [(await desk.upload("name\nA\n")).json()["id"] for _ in range(4)]
+    here, key = f"{desk.path}/account-imports", {"Idempotency-Key": "five"}
+    last, again = [await desk.api.post(here, files={"file": ("a.csv", b"name\nA\n")}, headers=key) for _ in range(2)]
+    assert (last.status_code, again.content, again.headers["Idempotency-Replayed"]) == (201, last.content, "true")
     assert problem(await desk.upload("name\nA\n")) == (409, "too_many_imports")
+    slow = Slow()
+    assert problem(await desk.api.post(here, content=slow.pieces(), headers=FORM)) == (409, "too_many_imports")
+    assert not slow.asked.is_set()
     assert (await desk.api.post(f"{desk.path}/account-imports/{ids[0]}/cancel")).json()["status"] == "cancelled"
     assert (await desk.upload("name\nA\n")).status_code == 201
+
+
+async def test_few_files_arrive_at_once_of_a_partner_and_in_all(world: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(world.app.state.arrivals, "most", 3)
+    desks = [await Desk.of(world, name, name) for name in ("Acme", "Rival", "Third")]
+    slow = [Slow() for _ in range(3)]
+
+    async def begin(n: int, desk: Desk) -> "asyncio.Task[Response]":
+        here = f"{desk.path}/account-imports"
+        task = asyncio.create_task(desk.api.post(here, content=slow[n].pieces(), headers=FORM))
+        await asyncio.wait_for(slow[n].asked.wait(), 10)
+        return task
+
+    tasks = [await begin(0, desks[0]), await begin(1, desks[0])]
+    refused = await desks[0].upload("name\nA\n")
+    assert (problem(refused), refused.headers["Retry-After"]) == ((503, "uploads_busy"), "5")
+    assert (await desks[1].upload("name\nA\n")).status_code == 201
+    tasks.append(await begin(2, desks[1]))
+    assert problem(await desks[2].upload("name\nA\n")) == (503, "uploads_busy")
+    tasks[0].cancel()  # its client is gone
+    slow[1].go_on.set()
+    slow[2].go_on.set()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [a.status_code for a in ended if isinstance(a, Response)] == [201, 201]
+    assert world.app.state.arrivals.running.total() == 0
+    assert (await desks[0].upload("name\nA\n")).status_code == 201
 
 
 async def test_imports_are_listed_filtered_and_those_of_others_do_not_exist(desk: Desk):

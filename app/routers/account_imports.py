@@ -4,13 +4,15 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access import in_partner
 from app.db import Db
 from app.faults import language_of
+from app.idempotency import is_known
 from app.models import AccountImport, ImportFault
 from app.policy import Access, Permission
-from app.problems import ImportFinished, ImportHasErrors, ImportNotChecked, TooManyImports, raises
+from app.problems import ImportFinished, ImportHasErrors, ImportNotChecked, TooManyImports, UploadsBusy, raises
 from app.rest import IdempotentRoute, Page, PageQuery, created, tagged
 from app.routers.listing import list_query, page_of
 from app.schemas.account_import import AccountImportCreate, AccountImportRead, ImportRowError, form
@@ -23,7 +25,17 @@ uploads = APIRouter(prefix=AT, tags=["imports"], route_class=UploadRoute)
 
 MayRead = Annotated[Access, in_partner(Permission.ACCOUNT_IMPORT_READ)]
 MayImport = Annotated[Access, in_partner(Permission.ACCOUNT_IMPORT)]
-Received = Annotated[Upload[AccountImportCreate], Depends(received(Permission.ACCOUNT_IMPORT, AccountImportCreate))]
+
+
+async def _room(request: Request, db: AsyncSession, access: Access) -> None:
+    """Refuse a file that would be one too many before it has arrived, unless it is a repeated one."""
+    if not await is_known(request, db, access.partner_id, access.user_id):
+        await imports.refuse_too_many(db)
+
+
+Received = Annotated[
+    Upload[AccountImportCreate], Depends(received(Permission.ACCOUNT_IMPORT, AccountImportCreate, _room))
+]
 ImportQuery = Annotated[lists.Query, list_query(imports.TABLE)]
 ImportId = Annotated[UUID, Path(description="Id of the import.")]
 SkipErrors = Annotated[bool, Query(description="Leave out the rows with errors; otherwise they refuse it (409).")]
@@ -33,7 +45,9 @@ SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 DECIMALS = {".": "point", ",": "comma"}
 
 
-@uploads.post("", response_model=AccountImportRead, status_code=201, openapi_extra=BODY | raises(TooManyImports))
+@uploads.post(
+    "", response_model=AccountImportRead, status_code=201, openapi_extra=BODY | raises(TooManyImports, UploadsBusy)
+)
 async def create_account_import(
     upload: Received, access: MayImport, db: Db, request: Request, response: Response
 ) -> dict[str, Any]:
