@@ -1,6 +1,7 @@
 """Importing accounts over HTTP: what is uploaded, what the dry run says, what is then true."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -621,6 +622,21 @@ async def test_imports_are_listed_filtered_and_those_of_others_do_not_exist(desk
             answer = await rival.api.request(method, f"{place}/account-imports/{found['id']}{path}")
             assert problem(answer) == (404, "not_found")
     assert (await rival.api.get(f"{rival.path}/account-imports")).json()["items"] == []
+
+
+async def test_an_import_has_one_etag_in_each_language_whatever_answers(desk: Desk):
+    german = {"Accept-Language": "de"}
+    here = f"{desk.path}/account-imports"
+    made = await desk.api.post(here, files={"file": ("a.csv", b"name\nA\n")})
+    url = f"{here}/{made.json()['id']}"
+    assert (await desk.api.get(url)).headers["ETag"] == made.headers["ETag"]
+    await desk.work()
+    for act in ("confirm", "cancel"):
+        tag = (await desk.api.post(f"{url}/{act}", headers=german)).headers["ETag"]
+        assert re.fullmatch(r'"[^".]+\.\d+"', tag)  # what If-Match strips
+        assert (await desk.api.get(url, headers=german)).headers["ETag"] == tag
+        assert (await desk.api.get(url, headers=german | {"If-None-Match": tag})).status_code == 304
+        assert (await desk.api.get(url, headers={"If-None-Match": tag})).status_code == 200
 
 
 async def test_errors_are_paged_in_the_order_of_the_file(desk: Desk):
