@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from app.problems import ExportsBusy, Unavailable
+from app.problems import ExportsBusy, Problem, Unavailable
 
 log = structlog.get_logger()
 STALLED_SECONDS: Final = 30
@@ -20,13 +20,14 @@ STALLED_SECONDS: Final = 30
 
 
 class Places:
-    """How many downloads may run at once in this process, and how many do: each holds a database connection.
+    """How many files may be on their way at once in this process, and how many are: each holds a database connection
+    when it is sent, or room on the disk when it is received.
 
-    One owner does not get the last place, as long as there is more than one.
+    One owner does not get the last place, as long as there is more than one; nor more than `each`.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, most: int, each: int | None = None, busy: type[Problem] = ExportsBusy) -> None:
+        self.most, self.each, self.busy = most, each or max(1, most - 1), busy
         self.running: Counter[UUID] = Counter()
 
     @contextmanager
@@ -34,10 +35,10 @@ class Places:
         """One of the places.
 
         Raises:
-            ExportsBusy: there is none.
+            Problem: there is none; it is the `busy` of these places.
         """
-        if self.running.total() >= self.most or self.running[owner] >= max(1, self.most - 1):
-            raise ExportsBusy
+        if self.running.total() >= self.most or self.running[owner] >= self.each:
+            raise self.busy
         self.running[owner] += 1
         try:
             yield

@@ -75,6 +75,12 @@ async def recall(request: Request, db: AsyncSession, partner_id: UUID, actor_id:
     raise Replay(Response(stored.body, stored.status, {**stored.headers, "Idempotency-Replayed": "true"}))
 
 
+async def is_known(request: Request, db: AsyncSession, partner_id: UUID, actor_id: UUID) -> bool:
+    """Whether the request's key has come before: it may be for an answer that is there, whatever is refused now."""
+    key = idempotency_key(request)
+    return key is not None and await db.get(StoredAnswer, (partner_id, actor_id, key)) is not None
+
+
 async def remember(request: Request, response: Response) -> None:
     """Keep the answer with its effect, in the request's own transaction."""
     stored = cast("StoredAnswer | None", request.scope.get("stored_answer"))

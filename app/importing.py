@@ -110,7 +110,7 @@ class Importer:
         self.readers: dict[UUID, Reader] = {}
 
     async def step(self, partner_id: UUID) -> bool:
-        """One batch of a partner's import; False when there was nothing to do."""
+        """One batch of a partner's import; False when there was nothing to do, or nothing that could be done now."""
         try:
             return await self._step(partner_id)
         except Lost:
@@ -141,6 +141,10 @@ class Importer:
             await self._fail(reader.job, reader.at, error)
         except (Lost, asyncio.CancelledError):
             raise
+        except Raced:  # others were in the way every time: it stays as it is, and goes on later
+            log.warning("import raced", account_import=str(reader.job.id))
+            await self._drop(partner_id)
+            return False
         except Exception as error:
             if is_outage(error) or is_transient(error):
                 raise

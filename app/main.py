@@ -28,7 +28,7 @@ from app.edge import Cors, Edge
 from app.localpg import LocalPg
 from app.post import Mailbox, Smtp, Transport
 from app.routers import ROUTERS
-from app.uploads import UploadRoute
+from app.uploads import UploadRoute, arrivals
 from app.worker import Worker, measure_for_ever
 
 VERSION = "0.1.0"
@@ -40,6 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.mailbox = mailbox_of(settings)
     app.state.places = Places(min(settings.exports_at_once, max(1, settings.pool_size // 2)))
+    app.state.arrivals = arrivals()
     faults.install(app)
     for router in ROUTERS:
         refuse_unguarded(_routes(router.routes))
@@ -97,8 +98,7 @@ def _allowed(routes: Sequence[APIRoute]) -> Callable[[str], list[str]]:
 
 def _uploads(routes: Sequence[APIRoute]) -> Callable[[str, str], bool]:
     """Whether a request may bring a file: for those the edge has a limit of their own."""
-    known = [compile_path(r.path)[0] for r in routes if isinstance(r, UploadRoute) and "POST" in (r.methods or ())
-             and r.streams and "requestBody" in (r.openapi_extra or {})]  # fmt: skip
+    known = [compile_path(r.path)[0] for r in routes if isinstance(r, UploadRoute)]
 
     def uploads(method: str, path: str) -> bool:
         return method == "POST" and any(regex.match(path) for regex in known)

@@ -423,6 +423,14 @@ class ExportsBusy(Problem):
     fixed_headers = {"Retry-After": "5"}
 
 
+class UploadsBusy(Problem):
+    status, code = 503, "uploads_busy"
+    title = Text("As many files are arriving as can", "Es kommen so viele Dateien an, wie möglich sind")
+    detail = Text("Try again when one of them has arrived: after the given time.",
+                  "Versuchen Sie es nach der genannten Zeit wieder, wenn eine davon da ist.")  # fmt: skip
+    fixed_headers = {"Retry-After": "5"}
+
+
 class TooManyRows(Problem):
     status, code = 409, "too_many_rows"
     title = Text("There are more rows than a sheet can hold", "Es sind mehr Zeilen, als ein Tabellenblatt fasst")

@@ -3,21 +3,23 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, cast
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app import words
 from app.access import PartnerId, in_partner
 from app.db import UnitsOfWork, unit_of_work
-from app.policy import Permission
-from app.problems import Fault, Invalid, Malformed, Text, UnsupportedMediaType
+from app.downloads import Places
+from app.policy import Access, Permission
+from app.problems import Fault, Invalid, Malformed, Text, UnsupportedMediaType, UploadsBusy
 from app.rest import Handler, IdempotentRoute, idempotency_key
 
 M = TypeVar("M", bound=BaseModel)
@@ -26,6 +28,8 @@ FORM: Final = "multipart/form-data"
 MAX_FIELDS: Final = 100
 MAX_FIELD: Final = 1024
 CHUNK: Final = 1 << 20
+MOST_ARRIVING: Final = 8
+MOST_OF_PARTNER: Final = 2
 NO_FILE = Text("A file is required: -F file=@accounts.csv.", "Eine Datei ist erforderlich: -F file=@accounts.csv.")
 NO_TEXT = Text("Must be a text of at most 1,024 characters.", "Muss ein Text mit höchstens 1.024 Zeichen sein.")
 TWICE = Text("Every field once.", "Jedes Feld nur einmal.")
@@ -48,7 +52,7 @@ class Upload(Generic[M]):
 
 
 class UploadRoute(IdempotentRoute):
-    """A route whose POST takes a form with a file: not read into memory, and read after the caller is known."""
+    """A POST that takes a form with a file: not read into memory, and read after the caller is known."""
 
     streams = True
 
@@ -65,13 +69,22 @@ class UploadRoute(IdempotentRoute):
         return handle
 
 
-def received(permission: Permission, model: type[M]) -> Any:
+Check = Callable[[Request, AsyncSession, Access], Awaitable[None]]
+
+
+def arrivals() -> Places:
+    """How many files may arrive at once in this process: each takes room on its disk before anything is known of it."""
+    return Places(MOST_ARRIVING, MOST_OF_PARTNER, UploadsBusy)
+
+
+def received(permission: Permission, model: type[M], check: Check) -> Any:
     """Dependency that takes the file in. It stands before the guard in the endpoint, whose transaction has not begun.
 
-    The guard is asked once before, in a transaction of its own: a stranger's file does not reach the disk, and a slow
-    one holds no connection.
+    The guard, and `check`, are asked once before, in a transaction of its own: what will be refused does not reach the
+    disk, and a slow file holds no connection.
 
     Raises:
+        UploadsBusy: as many files are arriving as can, in this process or for this partner.
         UnsupportedMediaType: it is no form.
         Malformed: it is a broken one.
         Invalid: a field is wrong, or there is no file.
@@ -81,11 +94,12 @@ def received(permission: Permission, model: type[M]) -> Any:
     async def receive(request: Request, begin: UnitsOfWork, partner_id: PartnerId) -> Upload[M]:
         if "upload" not in request.scope:  # else the transaction runs again: what was read is there
             async with unit_of_work(begin) as db:
-                await admit(request, db, partner_id)
+                await check(request, db, await admit(request, db, partner_id))
             key = idempotency_key(request)
-            upload = request.scope["upload"] = await _taken(request, model)
-            if key:
-                request.scope["idempotency"] = (key, await _fingerprint(request, upload))
+            with request.app.state.arrivals.taken(partner_id):
+                upload = request.scope["upload"] = await _taken(request, model)
+                if key:
+                    request.scope["idempotency"] = (key, await _fingerprint(request, upload))
         return cast("Upload[M]", request.scope["upload"])
 
     return receive

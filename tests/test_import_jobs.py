@@ -14,6 +14,7 @@ from app.config import Settings
 from app.models import AccountImport, ImportStatus, Partner, PartnerMember, User, UserStatus
 from app.models.partner import PartnerStatus
 from app.policy import Role
+from app.services import import_writes
 from tests.conftest import Owner, World, problem, running
 from tests.test_imports import STAR, Desk
 from tests.test_mail import posting, start_worker
@@ -310,6 +311,28 @@ async def test_what_is_taken_between_the_look_and_the_write_costs_that_row_and_n
     assert len(await desk.accounts()) == 4 + (lost[0] == 4)
     made = [e for e in await world.events(desk.partner.id) if e.type == "account.created"]
     assert len(made) == 4 + (lost[0] == 4)
+
+
+async def test_an_import_that_others_are_in_the_way_of_every_time_goes_on_later(
+    world: World, owner: Owner, monkeypatch: pytest.MonkeyPatch
+):
+    desk = await Desk.of(world)
+    found = await confirmed(desk, "name\nA\nB\n")
+    worker = world.worker()
+
+    async def raced(*_: object) -> None:
+        raise import_writes.Raced
+
+    with monkeypatch.context() as patch:
+        patch.setattr(import_writes, "write", raced)
+        await worker.import_all()
+    left = await desk.get(found)
+    assert (left["status"], left["rows_done"], left["failure"]) == ("running", 0, None)
+    assert await owner.value("SELECT count(*) FROM account_import_chunks") == 1
+    assert (worker.importer.readers, await desk.accounts()) == ({}, {})
+    await worker.import_all()
+    done = await desk.get(found)
+    assert (done["status"], done["result"]["created"], sorted(await desk.accounts())) == ("done", 2, ["A", "B"])
 
 
 @pytest.mark.slow

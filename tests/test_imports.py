@@ -1,5 +1,7 @@
 """Importing accounts over HTTP: what is uploaded, what the dry run says, what is then true."""
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -78,6 +80,22 @@ class Desk:
     async def accounts(self) -> dict[str, dict[str, Any]]:
         found = await self.api.get(f"{self.path}/accounts", params={"limit": 200})
         return {a["name"]: a for a in found.json()["items"]}
+
+
+FORM = {"Content-Type": "multipart/form-data; boundary=b"}
+
+
+class Slow:
+    """A form that begins to arrive, and goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        self.asked.set()
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\nname\n'
+        await self.go_on.wait()
+        yield b"A\r\n--b--\r\n"
 
 
 @pytest.fixture
@@ -298,19 +316,44 @@ async def test_empty_cells_clear_or_keep(desk: Desk):
     assert (await desk.accounts())["A"]["properties"] == {"city": None, "note": "x"}
 
 
+async def _manager(desk: Desk) -> Desk:
+    """Somebody who imports into the same table, and is not its admin."""
+    max_ = await desk.world.user("Max")
+    async with desk.world.transaction(desk.partner.id) as db:
+        db.add(PartnerMember(partner_id=desk.partner.id, user_id=max_.id, role=Role.PARTNER_MANAGER))
+    return Desk(desk.world, desk.partner, await desk.world.client("Max"))
+
+
 async def test_editable_by_binds_whoever_imports(desk: Desk):
     await desk.define("rating", "number", editable_by=["partner_admin"])
     await desk.imported("name,rating\nA,1\n")
-    async with desk.world.transaction(desk.partner.id) as db:
-        db.add(
-            PartnerMember(
-                partner_id=desk.partner.id, user_id=(await desk.world.user("Max")).id, role=Role.PARTNER_MANAGER
-            )
-        )
-    manager = Desk(desk.world, desk.partner, await desk.world.client("Max"))
+    manager = await _manager(desk)
     found = await manager.checked("name,rating\nA,1\nB,2\n")
     assert [e[:3] for e in await manager.errors(found["id"])] == [(3, "rating", "not_editable")]
     assert found["planned"]["unchanged"] == 1
+
+
+async def test_editable_by_binds_also_where_an_archived_option_stays(desk: Desk):
+    options: list[dict[str, Any]] = [{"key": key, "label": {"en": key.upper()}} for key in ("aa", "bb")]
+    await desk.define("tiers", "multi_select", options=options, editable_by=["partner_admin"])
+    await desk.imported("name,tiers\nA,aa\n")
+    options[0]["archived"] = True
+    answer = await desk.api.patch(f"{desk.path}/properties/tiers", json={"options": options}, headers=STAR)
+    assert answer.status_code == 200, answer.text
+    manager = await _manager(desk)
+    account = f"{desk.path}/accounts/{(await desk.accounts())['A']['id']}"
+    patch = {"properties": {"tiers": ["aa", "bb"]}}
+    assert problem(await manager.api.patch(account, json=patch, headers=STAR))[0] == 403
+    found = await manager.checked('name,tiers\nA,"aa, bb"\n')
+    assert [e[:3] for e in await manager.errors(found["id"])] == [(2, "tiers", "not_editable")]
+    assert (await manager.confirm(found["id"], skip_errors="true")).status_code == 200
+    await manager.work()
+    done = await manager.get(found["id"])
+    assert (done["status"], done["result"]) == ("done", {"created": 0, "updated": 0, "unchanged": 0, "errors": 1})
+    assert (await desk.accounts())["A"]["properties"]["tiers"] == ["aa"]
+    assert (await manager.imported("name,tiers\nA,aa\n"))["result"]["unchanged"] == 1
+    await desk.imported('name,tiers\nA,"aa, bb"\n')
+    assert (await desk.accounts())["A"]["properties"]["tiers"] == ["aa", "bb"]
 
 
 async def test_users_are_named_by_address_or_id_and_must_be_members(desk: Desk):
@@ -511,11 +554,57 @@ async def test_a_repeated_upload_with_one_key_is_one_import(desk: Desk):
     assert len((await desk.api.get(here)).json()["items"]) == 1
 
 
+async def test_a_repeated_confirmation_or_cancellation_with_one_key_has_its_effect_once(desk: Desk):
+    found = (await desk.checked("name\nA\n"))["id"]
+    for act, key in (("confirm", "one"), ("cancel", "two")):
+        url, header = f"{desk.path}/account-imports/{found}/{act}", {"Idempotency-Key": key}
+        first, again = [await desk.api.post(url, headers=header) for _ in range(2)]
+        assert (first.status_code, again.status_code, again.content) == (200, 200, first.content), again.text
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert again.headers["ETag"] == first.headers["ETag"]
+        other = await desk.api.post(f"{desk.path}/accounts", json={"name": "B"}, headers=header)
+        assert problem(other) == (422, "idempotency_key_reused")
+    told = [e.type for e in await desk.world.events(desk.partner.id) if e.type.startswith("account_import.")]
+    assert told == [f"account_import.{what}" for what in ("created", "checked", "confirmed", "cancelled")]
+
+
 async def test_five_imports_may_wait_and_a_sixth_is_refused(desk: Desk):
-    ids = [(await desk.upload("name\nA\n")).json()["id"] for _ in range(5)]
+    ids = [(await desk.upload("name\nA\n")).json()["id"] for _ in range(4)]
+    here, key = f"{desk.path}/account-imports", {"Idempotency-Key": "five"}
+    last, again = [await desk.api.post(here, files={"file": ("a.csv", b"name\nA\n")}, headers=key) for _ in range(2)]
+    assert (last.status_code, again.content, again.headers["Idempotency-Replayed"]) == (201, last.content, "true")
     assert problem(await desk.upload("name\nA\n")) == (409, "too_many_imports")
+    slow = Slow()
+    assert problem(await desk.api.post(here, content=slow.pieces(), headers=FORM)) == (409, "too_many_imports")
+    assert not slow.asked.is_set()
     assert (await desk.api.post(f"{desk.path}/account-imports/{ids[0]}/cancel")).json()["status"] == "cancelled"
     assert (await desk.upload("name\nA\n")).status_code == 201
+
+
+async def test_few_files_arrive_at_once_of_a_partner_and_in_all(world: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(world.app.state.arrivals, "most", 3)
+    desks = [await Desk.of(world, name, name) for name in ("Acme", "Rival", "Third")]
+    slow = [Slow() for _ in range(3)]
+
+    async def begin(n: int, desk: Desk) -> "asyncio.Task[Response]":
+        here = f"{desk.path}/account-imports"
+        task = asyncio.create_task(desk.api.post(here, content=slow[n].pieces(), headers=FORM))
+        await asyncio.wait_for(slow[n].asked.wait(), 10)
+        return task
+
+    tasks = [await begin(0, desks[0]), await begin(1, desks[0])]
+    refused = await desks[0].upload("name\nA\n")
+    assert (problem(refused), refused.headers["Retry-After"]) == ((503, "uploads_busy"), "5")
+    assert (await desks[1].upload("name\nA\n")).status_code == 201
+    tasks.append(await begin(2, desks[1]))
+    assert problem(await desks[2].upload("name\nA\n")) == (503, "uploads_busy")
+    tasks[0].cancel()  # its client is gone
+    slow[1].go_on.set()
+    slow[2].go_on.set()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [a.status_code for a in ended if isinstance(a, Response)] == [201, 201]
+    assert world.app.state.arrivals.running.total() == 0
+    assert (await desks[0].upload("name\nA\n")).status_code == 201
 
 
 async def test_imports_are_listed_filtered_and_those_of_others_do_not_exist(desk: Desk):
@@ -533,6 +622,21 @@ async def test_imports_are_listed_filtered_and_those_of_others_do_not_exist(desk
             answer = await rival.api.request(method, f"{place}/account-imports/{found['id']}{path}")
             assert problem(answer) == (404, "not_found")
     assert (await rival.api.get(f"{rival.path}/account-imports")).json()["items"] == []
+
+
+async def test_an_import_has_one_etag_in_each_language_whatever_answers(desk: Desk):
+    german = {"Accept-Language": "de"}
+    here = f"{desk.path}/account-imports"
+    made = await desk.api.post(here, files={"file": ("a.csv", b"name\nA\n")})
+    url = f"{here}/{made.json()['id']}"
+    assert (await desk.api.get(url)).headers["ETag"] == made.headers["ETag"]
+    await desk.work()
+    for act in ("confirm", "cancel"):
+        tag = (await desk.api.post(f"{url}/{act}", headers=german)).headers["ETag"]
+        assert re.fullmatch(r'"[^".]+\.\d+"', tag)  # what If-Match strips
+        assert (await desk.api.get(url, headers=german)).headers["ETag"] == tag
+        assert (await desk.api.get(url, headers=german | {"If-None-Match": tag})).status_code == 304
+        assert (await desk.api.get(url, headers={"If-None-Match": tag})).status_code == 200
 
 
 async def test_errors_are_paged_in_the_order_of_the_file(desk: Desk):

@@ -61,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "idempotency": {"db", "express", "models", "problems", "tenancy"},
     "downloads": {"problems"},
     "rest": {"db", "idempotency", "problems", "strict"},
-    "uploads": {"access", "db", "policy", "problems", "rest", "words"},
+    "uploads": {"access", "db", "downloads", "policy", "problems", "rest", "words"},
     "importing": {"db", "models", "problems", "services", "sheets", "tenancy"},
     "access": {"db", "express", "idempotency", "models", "policy", "problems", "standing", "tenancy"},
     "faults": {"db", "problems"},

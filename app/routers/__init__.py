@@ -28,8 +28,10 @@ from app.routers import (
 
 ROUTERS = [
     accounts.table,
+    *(r.router for r in (accounts, account_searches, account_batches)),
+    account_imports.uploads,
     *(r.router for r in (
-        accounts, account_searches, account_batches, account_imports, account_summaries, exports, views,
+        account_imports, account_summaries, exports, views,
         members, invitations, switches, properties, partners, price_models,
         sessions, me, registrations, password_resets, roles, health, pages,
     )),

@@ -4,24 +4,38 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.access import in_partner
 from app.db import Db
 from app.faults import language_of
+from app.idempotency import is_known
 from app.models import AccountImport, ImportFault
 from app.policy import Access, Permission
-from app.problems import ImportFinished, ImportHasErrors, ImportNotChecked, TooManyImports, raises
-from app.rest import Page, PageQuery, created, tagged
+from app.problems import ImportFinished, ImportHasErrors, ImportNotChecked, TooManyImports, UploadsBusy, raises
+from app.rest import IdempotentRoute, Page, PageQuery, created, tagged
 from app.routers.listing import list_query, page_of
 from app.schemas.account_import import AccountImportCreate, AccountImportRead, ImportRowError, form
 from app.services import imports, lists
 from app.uploads import FORM, Upload, UploadRoute, received
 
-router = APIRouter(prefix="/v1/partners/{partner_id}/account-imports", tags=["imports"], route_class=UploadRoute)
+AT = "/v1/partners/{partner_id}/account-imports"
+router = APIRouter(prefix=AT, tags=["imports"], route_class=IdempotentRoute)
+uploads = APIRouter(prefix=AT, tags=["imports"], route_class=UploadRoute)
 
 MayRead = Annotated[Access, in_partner(Permission.ACCOUNT_IMPORT_READ)]
 MayImport = Annotated[Access, in_partner(Permission.ACCOUNT_IMPORT)]
-Received = Annotated[Upload[AccountImportCreate], Depends(received(Permission.ACCOUNT_IMPORT, AccountImportCreate))]
+
+
+async def _room(request: Request, db: AsyncSession, access: Access) -> None:
+    """Refuse a file that would be one too many before it has arrived, unless it is a repeated one."""
+    if not await is_known(request, db, access.partner_id, access.user_id):
+        await imports.refuse_too_many(db)
+
+
+Received = Annotated[
+    Upload[AccountImportCreate], Depends(received(Permission.ACCOUNT_IMPORT, AccountImportCreate, _room))
+]
 ImportQuery = Annotated[lists.Query, list_query(imports.TABLE)]
 ImportId = Annotated[UUID, Path(description="Id of the import.")]
 SkipErrors = Annotated[bool, Query(description="Leave out the rows with errors; otherwise they refuse it (409).")]
@@ -31,7 +45,9 @@ SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 DECIMALS = {".": "point", ",": "comma"}
 
 
-@router.post("", response_model=AccountImportRead, status_code=201, openapi_extra=BODY | raises(TooManyImports))
+@uploads.post(
+    "", response_model=AccountImportRead, status_code=201, openapi_extra=BODY | raises(TooManyImports, UploadsBusy)
+)
 async def create_account_import(
     upload: Received, access: MayImport, db: Db, request: Request, response: Response
 ) -> dict[str, Any]:
@@ -42,7 +58,7 @@ async def create_account_import(
         db, access, file_name=upload.name, file_bytes=upload.size, options=_options(upload.form),
         chunks=upload.chunks(),
     )  # fmt: skip
-    return _shown(request, created(response, request, row, row.id))
+    return _shown(request, created(response, request, row, row.id, _view(request)))
 
 
 @router.get("", response_model=Page[AccountImportRead])
@@ -60,7 +76,7 @@ async def get_account_import(
 ) -> dict[str, Any]:
     """One import: how far it is, and what the dry run and the import itself have found."""
     row = await imports.get(db, access, import_id)
-    return _shown(request, tagged(response, row, language_of(request.scope)))
+    return _shown(request, tagged(response, row, _view(request)))
 
 
 @router.get("/{import_id}/errors", response_model=Page[ImportRowError])
@@ -80,7 +96,8 @@ async def confirm_account_import(import_id: ImportId, access: MayImport, db: Db,
                                  skip_errors: SkipErrors = False) -> dict[str, Any]:  # fmt: skip
     """Do what the dry run says. The caller becomes admin of the accounts that are created."""
     row = await imports.get(db, access, import_id, lock=True)
-    return _shown(request, tagged(response, await imports.confirm(db, access, row, skip_errors=skip_errors)))
+    row = await imports.confirm(db, access, row, skip_errors=skip_errors)
+    return _shown(request, tagged(response, row, _view(request)))
 
 
 @router.post("/{import_id}/cancel", response_model=AccountImportRead, openapi_extra=raises(ImportFinished))
@@ -89,7 +106,7 @@ async def cancel_account_import(
 ) -> dict[str, Any]:
     """Stop an import. What it has done stays; `result` says how much that is."""
     row = await imports.get(db, access, import_id, lock=True)
-    return _shown(request, tagged(response, await imports.cancel(db, access, row)))
+    return _shown(request, tagged(response, await imports.cancel(db, access, row), _view(request)))
 
 
 def _options(told: AccountImportCreate) -> dict[str, Any]:
@@ -100,6 +117,11 @@ def _options(told: AccountImportCreate) -> dict[str, Any]:
 
 def _sign(signs: dict[str, str], word: str | None) -> str | None:
     return next((sign for sign, name in signs.items() if name == word), None)
+
+
+def _view(request: Request) -> int:
+    """The number, in an ETag, of the language in which a failure is told."""
+    return 2 if language_of(request.scope) == "de" else 1
 
 
 def _shown(request: Request, row: AccountImport) -> dict[str, Any]:

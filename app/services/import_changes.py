@@ -158,7 +158,7 @@ def _merged(plan: Plan, roles: Set[Role], draft: Draft, known: Known | None, nam
             draft.misfits.append(RowFault(draft.row, plan.header_of[PREFIX + key], "not_a_partner_member", NO_MEMBER))
         after[key] = value
     for key in draft.doubtful:
-        _doubt(plan, draft, by_key[key], before, after, named)
+        _doubt(plan, roles, draft, by_key[key], before, after, named)
     return {k: v for k, v in after.items() if v is not None}
 
 
@@ -168,8 +168,8 @@ def _settled(draft: Draft, named: Named) -> list[tuple[str, Any]]:
             if isinstance(raw, cells.Mailbox) and raw in named.ids]  # fmt: skip
 
 
-def _doubt(plan: Plan, draft: Draft, d: Definition, before: Mapping[str, Any], after: dict[str, Any],
-           named: Named) -> None:  # fmt: skip
+def _doubt(plan: Plan, roles: Set[Role], draft: Draft, d: Definition, before: Mapping[str, Any],
+           after: dict[str, Any], named: Named) -> None:  # fmt: skip
     """What is none of the definition's values may stay where it is, and go nowhere else."""
     raw, wrong = draft.doubtful[d.key]
     where, code, said = plan.header_of[PREFIX + d.key], wrong.code, wrong.said
@@ -179,11 +179,14 @@ def _doubt(plan: Plan, draft: Draft, d: Definition, before: Mapping[str, Any], a
         code, said = "not_a_partner_member", NO_MEMBER
     elif d.key in before:
         try:
-            after[d.key] = columns.checked(d, raw, before[d.key])
+            value = columns.checked(d, raw, before[d.key])
         except Refused as still:
             code, said = still.code, still.said
         else:
-            return
+            if value == before[d.key] or d.editable(roles):
+                after[d.key] = value
+                return
+            code, said = "not_editable", NOT_YOURS
     draft.misfits.append(RowFault(draft.row, where, code, said))
 
 

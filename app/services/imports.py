@@ -44,9 +44,7 @@ async def create(db: AsyncSession, access: Access, *, file_name: str, file_bytes
         TooManyImports: five of the partner's are unfinished.
     """
     await partners.get(db, access.partner_id, lock=True)
-    unfinished = select(func.count()).select_from(AccountImport).where(AccountImport.status.in_(UNFINISHED))
-    if (await db.scalar(unfinished) or 0) >= MAX_UNFINISHED:
-        raise TooManyImports
+    await refuse_too_many(db)
     row = AccountImport(
         partner_id=access.partner_id, file_name=file_name, file_search=words.search_key(file_name),
         file_bytes=file_bytes, options=dict(options),
@@ -64,6 +62,15 @@ async def create(db: AsyncSession, access: Access, *, file_name: str, file_bytes
     said = {"file_name": file_name, "file_bytes": file_bytes, "options": row.options}
     events.record(db, access, "account_import.created", row, after=said | {"status": row.status})
     return row
+
+
+async def refuse_too_many(db: AsyncSession) -> None:
+    """Raises:
+    TooManyImports: five of the partner's are unfinished.
+    """
+    unfinished = select(func.count()).select_from(AccountImport).where(AccountImport.status.in_(UNFINISHED))
+    if (await db.scalar(unfinished) or 0) >= MAX_UNFINISHED:
+        raise TooManyImports
 
 
 async def listed(db: AsyncSession, query: lists.Query, *, limit: int, after: list[Any] | None,
