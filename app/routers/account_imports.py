@@ -36,7 +36,7 @@ async def _room(request: Request, db: AsyncSession, access: Access) -> None:
 Received = Annotated[
     Upload[AccountImportCreate], Depends(received(Permission.ACCOUNT_IMPORT, AccountImportCreate, _room))
 ]
-ImportQuery = Annotated[lists.Query, list_query(imports.TABLE)]
+ImportQuery = Annotated[lists.Query, list_query(imports.TABLE, example="checked")]
 ImportId = Annotated[UUID, Path(description="Id of the import.")]
 SkipErrors = Annotated[bool, Query(description="Leave out the rows with errors; otherwise they refuse it (409).")]
 

@@ -22,13 +22,18 @@ ViewId = Annotated[
 ]  # fmt: skip
 
 
-def list_query(table: lists.Table, more: str = "", *, sorts: bool = True) -> Any:
-    """Dependency for the list's `filter`, `sort` and `q`, documented with the columns of its table (and `more`)."""
+def list_query(table: lists.Table, more: str = "", *, sorts: bool = True, example: str = "nord") -> Any:
+    """Dependency for the list's `filter`, `sort` and `q`, documented with the columns of its table (and `more`).
+
+    `example` is a value that its first column may be compared with.
+    """
+    first, column = next(iter(table.columns.items()))
+    operator = "contains" if "contains" in column.operators else column.operators[0]
     filters = "; ".join(f"`{name}`: {', '.join(c.operators)}" for name, c in table.columns.items())
     sortable = ", ".join(f"`{name}`" for name, c in table.columns.items() if c.sortable)
     by_filter = Query(
         max_length=lists.MAX_FILTERS, description=f"`field:operator:value`, repeatable, and-ed. {filters}{more}.",
-        examples=[[f"{next(iter(table.columns))}:contains:nord"]],
+        examples=[[f"{first}:{operator}:{example}"]],
     )  # fmt: skip
     by_sort = Query(
         max_length=200, pattern=r"^[a-z0-9_.,-]+$", examples=[table.sort],

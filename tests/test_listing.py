@@ -1,0 +1,21 @@
+"""What the contract says of every list's query parameters."""
+
+from app.policy import Role
+from tests.conftest import World
+from tests.test_edge import CONTRACT
+
+
+async def test_the_examples_of_filters_and_sorts_are_such_as_the_lists_take(world: World):
+    partner = await world.partner(Anna=Role.PARTNER_ADMIN)
+    account = await world.account(partner, by="Anna")
+    operator = await world.client("Olivia", operator=True)
+    taken: list[str] = []
+    for path, operations in CONTRACT["paths"].items():
+        parameters = operations.get("get", {}).get("parameters", [])
+        examples = {p["name"]: p["schema"]["examples"][0] for p in parameters if p["name"] in ("filter", "sort")}
+        if examples:
+            here = path.format(partner_id=partner.id, account_id=account.id)
+            answer = await operator.get(here, params=examples)
+            assert answer.status_code == 200, (path, examples, answer.text)
+            taken += [path]
+    assert len(taken) >= 10, taken
