@@ -340,6 +340,20 @@ async def test_user_is_exported_by_address_and_by_id_once_no_member(world: World
         await api.delete(f"{at}/members/{max_.id}", headers=STAR)
 
 
+async def test_addresses_of_members_are_exported_to_nobody_who_may_not_list_members(world: World):
+    api, at = await filled(world)
+    max_, row = await world.user("Max"), (await listed(api, at))[0]
+    body = {"properties": {"manager": str(max_.id)}}
+    assert (await api.patch(f"{at}/accounts/{row['id']}", json=body, headers=STAR)).status_code == 200
+    expected = {"Anna": "max@example.com", "Olivia": "max@example.com", "Max": str(max_.id), "Vera": str(max_.id)}
+    for who, shown in expected.items():
+        client = await world.client(who, operator=who == "Olivia")
+        may = (await client.get(f"{at}/members")).status_code == 200
+        assert may == ("@" in shown), who
+        assert (await table(client, at, columns="manager"))[1] == [shown], who
+        assert (await workbook(client, at, columns="manager"))[1] == [shown], who
+
+
 # --- nothing that bites ---
 
 SIGNS = "=+-@|%\t\r＝＋－＠"

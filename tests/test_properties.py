@@ -215,6 +215,7 @@ async def test_a_change_that_makes_values_invalid_is_refused_or_removes_just_tho
     assert problem(answer) == (409, "values_conflict")
     count, *named = answer.json()["errors"]
     assert (count["code"], count["detail"].split()[0]) == ("values_conflict", "3")
+    assert {e["pointer"] for e in (count, *named)} == {f"/{next(iter(patch))}"}
     assert {n["detail"].removeprefix("Account ").removesuffix(".") for n in named} == {w.split("/")[-1] for w in wrong}
     assert (await api.get(f"{at}/properties/{key}")).json() == before
     assert [(await values_of(api, w))[key] for w in wrong] == [bad] * 3
@@ -240,6 +241,7 @@ async def test_making_a_column_unique_refuses_duplicates_or_removes_all_but_one(
     answer = await change(api, at, "note", unique=True)
     assert problem(answer) == (409, "values_conflict")
     assert answer.json()["errors"][0]["detail"].startswith("2 ")
+    assert {e["pointer"] for e in answer.json()["errors"]} == {"/unique"}
     assert await owner.value("SELECT count(*) FROM unique_values") == 0
     cleared = await api.patch(f"{at}/properties/note?on_conflict=clear", json={"unique": True}, headers=STAR)
     assert cleared.json()["unique"] is True

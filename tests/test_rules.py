@@ -168,6 +168,28 @@ def test_sql_by_hand_stands_in_one_reviewed_place():
     assert found == {"tenancy.py", "bulks.py"}
 
 
+def indexed_in_line(text: str) -> Iterator[str]:
+    """The calls of a migration that build an index of `accounts` while its writers wait."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "op.create_index":
+            on = next(
+                (k.value for k in node.keywords if k.arg == "table_name"), node.args[1] if node.args[1:] else None
+            )
+            beside = any(k.arg == "postgresql_concurrently" and ast.unparse(k.value) == "True" for k in node.keywords)
+            if not beside and not (isinstance(on, ast.Constant) and on.value != "accounts"):
+                yield ast.unparse(node)
+
+
+def test_indexes_of_accounts_are_built_beside_the_service():
+    """From the third revision on: before, nobody had a database with accounts."""
+    migrations = sorted((ROOT / "migrations" / "versions").glob("*.py"))
+    assert list(indexed_in_line(migrations[1].read_text()))
+    for path in migrations[2:]:
+        text = path.read_text()
+        assert not list(indexed_in_line(text)), path.name
+        assert not re.search(r"CREATE (UNIQUE )?INDEX (?!CONCURRENTLY)[^;]*\bON (ONLY )?accounts\b", text), path.name
+
+
 def test_the_policy_speaks_of_every_permission_and_every_role():
     assert set(GRANTS) == set(Permission)
     assert {role for roles in GRANTS.values() for role in roles} == set(Role)

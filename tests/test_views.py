@@ -483,8 +483,11 @@ async def test_what_a_view_asks_of_a_masked_column_is_refused_to_whoever_may_not
     await column(api, at, "revenue", sensitive=True)
     assert problem(await vera.get(f"{at}/accounts", params={"view": made["id"]})) == (422, "invalid")
     await world.worker().refresh_all()
-    assert (await vera.get(here)).json() == made | {"broken": ["/all/0"]}
+    hidden = made | {"all": [RICH | {"value": None}], "broken": ["/all/0"]}
+    assert (await vera.get(here)).json() == hidden
+    assert (await vera.get(f"{at}/views")).json()["items"] == [hidden]
     assert (await api.get(here)).json() == made
+    assert (await api.get(f"{at}/views")).json()["items"] == [made]
     assert (await vera.get(here)).headers["etag"] != (await api.get(here)).headers["etag"]
     assert faults(await vera.get(f"{at}/accounts", params={"view": made["id"]})) == [
         ("query:view/all/0", "unknown_field")
@@ -493,6 +496,23 @@ async def test_what_a_view_asks_of_a_masked_column_is_refused_to_whoever_may_not
     assert (await change(api, at, made, all=None)).status_code == 200
     for item in (await vera.get(f"{at}/accounts", params={"view": made["id"]})).json()["items"]:
         assert item["properties"]["revenue"] is None  # a masked column is shown as in the table without a view
+
+
+@pytest.mark.parametrize("then", ["archive", "delete"])
+async def test_what_a_view_asks_of_a_masked_column_is_not_told_when_the_column_goes(world: World, then: str):
+    api, at = await filled(world)
+    made = await save(api, at, shared=True, all=[LATE], any=[VIP, RICH])
+    vera, here = await world.client("Vera"), f"{at}/views/{made['id']}"
+    assert (await vera.get(here)).json() == made
+    await column(api, at, "revenue", sensitive=True)
+    if then == "archive":
+        assert (await api.post(f"{at}/properties/revenue/archive")).status_code == 200
+    else:
+        assert (await api.delete(f"{at}/properties/revenue", headers=STAR)).status_code == 200
+    seen_by_vera = (await vera.get(here)).json()
+    assert (seen_by_vera["all"], seen_by_vera["any"]) == ([LATE], [VIP, RICH | {"value": None}])
+    assert (await api.get(here)).json() == made | {"broken": ["/any/1"]}
+    assert faults(await change(api, at, made, any=[RICH | {"value": None}]))  # never an input
 
 
 async def test_a_view_of_a_column_that_is_being_prepared_is_kept_and_can_be_used_in_a_moment(world: World):

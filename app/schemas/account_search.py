@@ -39,9 +39,7 @@ Scalar = Annotated[
 ]
 
 
-class SearchCondition(In):
-    """One comparison."""
-
+class _Comparison(In):
     field: Annotated[
         str,
         Field(
@@ -61,7 +59,21 @@ class SearchCondition(In):
             examples=["lt"],
         ),
     ]
+
+
+class SearchCondition(_Comparison):
+    """One comparison."""
+
     value: Scalar
+
+
+class ShownCondition(_Comparison):
+    """One comparison of a saved view, as the caller may see it."""
+
+    value: Annotated[
+        Scalar | None,
+        Field(description="As it was saved; null where the column is hidden from you."),
+    ]
 
 
 SavedView = Annotated[

@@ -4,7 +4,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from app.schemas.account_search import SearchCondition
+from app.schemas.account_search import SearchCondition, ShownCondition
 from app.schemas.base import In, Instant, Name, Out, ShownName
 
 
@@ -88,8 +88,8 @@ class ViewRead(Out):
     name: ShownName
     shared: Shared
     columns: ColumnNames
-    all: All
-    any: Any_
+    all: Annotated[list[ShownCondition], Field(max_length=20, description="All of these must hold.")]
+    any: Annotated[list[ShownCondition], Field(max_length=20, description="If there are some, at least one must hold.")]
     q: Words
     sort: Sort
     broken: Annotated[

@@ -17,7 +17,7 @@ from sqlalchemy import cast as as_type
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Account, PartnerMember, PropertyType, User
-from app.policy import Access
+from app.policy import Access, Permission, allowing
 from app.problems import Text, TooManyRows
 from app.services import columns, events, lists, partners, tables, views, walks
 from app.services.columns import Columns, Definition
@@ -214,7 +214,7 @@ async def pieces(db: AsyncSession, access: Access, asked: Asked, writer: Writer,
     """
     plan = planned(await columns.load(db, access.partner_id), access, asked)
     await _refuse_too_many(db, plan, most)
-    makes = plan.makes(await _emails(db, plan))
+    makes = plan.makes(await _emails(db, access, plan))
     result = await db.stream(plan.statement, execution_options={"yield_per": BATCH})
     made = writer.head(plan.header)
     async with aclosing(_ahead(result.partitions())) as batches:
@@ -262,8 +262,10 @@ async def _refuse_too_many(db: AsyncSession, plan: Plan, most: int | None) -> No
             raise TooManyRows
 
 
-async def _emails(db: AsyncSession, plan: Plan) -> Emails:
-    """The addresses of all members of the partner, by user id, if there is a column that shows some."""
+async def _emails(db: AsyncSession, access: Access, plan: Plan) -> Emails:
+    """The addresses of all members, by user id, if a column shows some and the caller may list members."""
+    if not allowing(access.roles, Permission.PARTNER_MEMBER_READ):
+        return NOBODY
     if all(d is None or d.type != PropertyType.USER for d in plan.columns.values()):
         return NOBODY
     users = select(PartnerMember.user_id, User.email).join(User, User.id == PartnerMember.user_id)

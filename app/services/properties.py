@@ -172,8 +172,16 @@ async def _check_values(db: AsyncSession, access: Access, row: Property, before:
                 await _clear(db, access, account, d, known)
     if wrong and not clear:
         said = Text(*(t.format(count=len(wrong)) for t in CONFLICTS))
-        named = [Fault("/inputs", "conflicting_value", Text(*(t.format(id=i) for t in CONFLICT))) for i in wrong]
-        raise ValuesConflict(errors=[Fault("/inputs", "values_conflict", said), *named[:MAX_NAMED]])
+        at = _changed_field(row, before)
+        named = [Fault(at, "conflicting_value", Text(*(t.format(id=i) for t in CONFLICT))) for i in wrong]
+        raise ValuesConflict(errors=[Fault(at, "values_conflict", said), *named[:MAX_NAMED]])
+
+
+def _changed_field(row: Property, before: Mapping[str, Any]) -> str:
+    """Where the request has the (first) change that may make values invalid."""
+    old = before.get("inputs", row.inputs)
+    changed = [name for name in {**row.inputs, **old} if row.inputs.get(name) != old.get(name)]
+    return f"/{[*changed, 'unique'][0]}"
 
 
 def _still_valid(d: columns.Definition, value: Any) -> bool:

@@ -158,10 +158,24 @@ def _worked_in(view: View | None, known: Columns, query: lists.Query, names: Seq
 
 
 def shown(known: Columns, access: Access, view: View) -> dict[str, Any]:
-    """A view as this caller sees it: as it was saved, and what of it does not hold (for the caller)."""
+    """A view as this caller sees it: as it was saved, and what of it does not hold (for the caller).
+
+    What is asked of a masked column would tell of its values: such a condition stays, without the value. So it does if
+    the column is deleted, for nobody knows then whether it was sensitive.
+    """
     broken = [fault.pointer for fault in _faults(known, question(view), masked=columns.masks(access))]
     own = ("id", "partner_id", "owner_id", "name", "shared", "created_at", "updated_at")
-    return {name: getattr(view, name) for name in own} | question(view) | {"broken": broken}
+    return (
+        {name: getattr(view, name) for name in own} | question(view) | _told(known, access, view) | {"broken": broken}
+    )
+
+
+def _told(known: Columns, access: Access, view: View) -> dict[str, Any]:
+    if not columns.masks(access):
+        return {}
+    told = {*tables.FIXED, *(tables.PREFIX + d.key for d in known.by_key.values() if not d.sensitive)}
+    return {side: [c if c["field"] in told else {**c, "value": None} for c in getattr(view, side)]
+            for side in ("all", "any")}  # fmt: skip
 
 
 def question(view: View) -> dict[str, Any]:

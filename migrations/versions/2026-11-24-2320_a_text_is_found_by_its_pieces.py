@@ -1,4 +1,7 @@
-"""A text is found by its pieces: an index of three bytes each, and the one function that may read by it."""
+"""A text is found by its pieces: an index of three bytes each, and the one function that may read by it.
+
+The index is built beside the running service. Interrupted anywhere, the migration does all of it again.
+"""
 
 from collections.abc import Sequence
 
@@ -19,7 +22,8 @@ INDEX = "ix_accounts_search_pieces"
 # for the sake of what is only two bytes long. In PL/pgSQL, for each row that is written: as a query of its own, the
 # same takes three times as long.
 PIECES = """
-CREATE FUNCTION search_pieces(partner uuid, content text) RETURNS bigint[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+CREATE OR REPLACE FUNCTION search_pieces(partner uuid, content text) RETURNS bigint[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     AS $body$
 DECLARE
     above CONSTANT bigint := hashtextextended(partner::text, 0) << 24;
@@ -70,9 +74,21 @@ END
 
 
 def upgrade() -> None:
-    op.execute(PIECES)
-    op.create_index(INDEX, "accounts", [sa.text("search_pieces(partner_id, search)")], postgresql_using="gin")
-    op.execute(f"ALTER INDEX {INDEX} ALTER COLUMN 1 SET STATISTICS 0")  # nothing is planned by them
+    with op.get_context().autocommit_block():
+        op.execute(PIECES)
+        # Builds nobody waits behind; it has to wait itself, for transactions that were there before.
+        op.execute("SET lock_timeout = '60s'")
+        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {INDEX}")  # what an interrupted attempt left is not valid
+        op.create_index(
+            INDEX,
+            "accounts",
+            [sa.text("search_pieces(partner_id, search)")],
+            postgresql_using="gin",
+            postgresql_concurrently=True,
+        )
+        op.execute("SET lock_timeout = '100ms'")
+        op.execute(f"ALTER INDEX {INDEX} ALTER COLUMN 1 SET STATISTICS 0")  # nothing is planned by them
+    # Once the index is valid, and in one transaction with the note that the migration is done.
     definer_function(
         "accounts_matching(partner uuid, sought text, most integer)", "uuid[]", MATCHING, language="plpgsql"
     )
