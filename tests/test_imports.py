@@ -575,6 +575,7 @@ async def test_five_imports_may_wait_and_a_sixth_is_refused(desk: Desk):
     assert (last.status_code, again.content, again.headers["Idempotency-Replayed"]) == (201, last.content, "true")
     assert problem(await desk.upload("name\nA\n")) == (409, "too_many_imports")
     slow = Slow()
+    slow.go_on.set()
     assert problem(await desk.api.post(here, content=slow.pieces(), headers=FORM)) == (409, "too_many_imports")
     assert not slow.asked.is_set()
     assert (await desk.api.post(f"{desk.path}/account-imports/{ids[0]}/cancel")).json()["status"] == "cancelled"
