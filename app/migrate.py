@@ -112,5 +112,12 @@ async def _with_lock(url: str, work: Callable[[Connection], object]) -> None:
 
 
 async def _wait_for_lock(guard: AsyncConnection) -> None:
-    await guard.execute(text(f"SELECT pg_advisory_lock({LOCK})"))
-    await guard.commit()
+    """By asking again and again: whoever waits in the database has a snapshot meanwhile, for the end of which an index
+    that is built CONCURRENTLY by the other one would wait in turn.
+    """
+    while True:
+        taken = await guard.scalar(text(f"SELECT pg_try_advisory_lock({LOCK})"))
+        await guard.commit()
+        if taken:
+            return
+        await asyncio.sleep(0.1)
