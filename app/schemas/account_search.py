@@ -72,7 +72,10 @@ class ShownCondition(_Comparison):
 
     value: Annotated[
         Scalar | None,
-        Field(description="As it was saved; null where the column is hidden from you."),
+        Field(
+            description="As it was saved; null where the column is hidden from you, for "
+            "viewers also where it is deleted."
+        ),
     ]
 
 
