@@ -113,6 +113,14 @@ def test_each_layer_imports_only_what_it_may():
                 assert not name.startswith(("fastapi", "starlette")), f"{path.name} imports {name}"
 
 
+def test_the_decision_on_layers_says_the_same():
+    text = (ROOT / "docs" / "decisions" / "0001-house-and-layers.md").read_text()
+    rows = re.findall(r"^\| ([a-z_, ]+) \| ([a-z_, ]+)(?:;[^|]*)? \|$", text, re.MULTILINE)
+    said = {layer: set(may.split(", ")) - {"nothing"} for layers, may in rows for layer in layers.split(", ")}
+    assert said == {layer: MAY_IMPORT[layer] for layer in said}
+    assert len(said) > 15
+
+
 def test_imports_stand_at_the_top():
     for _, path, text in sources():
         tree = ast.parse(text)
