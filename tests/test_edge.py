@@ -805,25 +805,37 @@ async def served(settings: Settings) -> AsyncGenerator[Served]:
 async def test_body_that_arrives_too_slowly_is_408_and_the_connection_ends(settings: Settings):
     async with served(settings.model_copy(update={"body_seconds": 0.6})) as there:
         for framing in ("Content-Length: 200\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n"):
-            for drips in (0, 30):
-                async with there.connect() as raw:
-                    await raw.send((there.head + framing).encode())
-                    started = time.monotonic()
-
-                    async def drip(raw: Raw = raw, drips: int = drips, chunked: bool = "chunked" in framing) -> None:
-                        for _ in range(drips):
-                            await raw.send(b"1\r\n \r\n" if chunked else b" ")
-                            await asyncio.sleep(0.1)
-
-                    dripping = asyncio.create_task(drip())
-                    status, headers, body = await raw.answer()
-                    assert (status, json.loads(body)["code"]) == (408, "request_timeout")
-                    assert headers["connection"] == "close"
-                    assert 0.4 < time.monotonic() - started < 2
-                    assert await asyncio.wait_for(raw.reader.read(), 5) == b""
-                    dripping.cancel()
-                    await asyncio.gather(dripping, return_exceptions=True)
+            await too_slow(there, framing, drips=0)
+            for attempt in range(3):
+                try:
+                    await too_slow(there, framing, drips=30)
+                except ConnectionResetError:  # RFC 9112, 9.6: who still sends may lose the answer to the reset
+                    assert attempt < 2
+                else:
+                    break
         await there.works()
+
+
+async def too_slow(there: Served, framing: str, *, drips: int) -> None:
+    async with there.connect() as raw:
+        await raw.send((there.head + framing).encode())
+        started = time.monotonic()
+
+        async def drip() -> None:
+            for _ in range(drips):
+                await raw.send(b"1\r\n \r\n" if "chunked" in framing else b" ")
+                await asyncio.sleep(0.1)
+
+        dripping = asyncio.create_task(drip())
+        try:
+            status, headers, body = await raw.answer()
+            assert (status, json.loads(body)["code"]) == (408, "request_timeout")
+            assert headers["connection"] == "close"
+            assert 0.4 < time.monotonic() - started < 2
+            assert await asyncio.wait_for(raw.reader.read(), 5) == b""
+        finally:
+            dripping.cancel()
+            await asyncio.gather(dripping, return_exceptions=True)
 
 
 @pytest.mark.slow
