@@ -1,8 +1,8 @@
-"""Many rows in one statement, where a row at a time would take too long: the one place with SQL by hand.
+"""Many rows in one statement, where a row at a time would take too long: SQL made by hand, here and in `openings`.
 
 The ORM's wall between partners does not see such statements. So they carry the partner themselves: every row of an
-insert, and the condition of an update; a row of another partner than the session's is refused before it is sent, and
-row-level security would refuse it there.
+insert, and the condition of an update. What a session sends is refused before it is sent if it is another partner's
+than the session's; row-level security refuses it in any case.
 """
 
 from collections.abc import Mapping, Sequence
