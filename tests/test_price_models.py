@@ -75,7 +75,7 @@ async def test_each_change_of_the_catalogue_is_an_event_that_says_which_operator
         ("operator", world.people["Olivia"].id, events[0].subject_id)
     }
     created, updated, archived, restored = (e.details or {} for e in events)
-    assert created["after"] == BASIC | {"archived_at": None}
+    assert created["after"] == BASIC | {"archived_at": None, "base_grants": [], "article_prices": []}
     assert updated == {"before": {"name": BASIC["name"], "description": BASIC["description"]},
                        "after": {"name": {"en": "Basic"}, "description": {}}}  # fmt: skip
     assert archived["before"] == restored["after"] == {"archived_at": None}

@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 
 GLOBAL = {
     "partners", "users", "sessions", "refresh_tokens", "recovery_codes", "password_resets", "throttles", "worker_beats",
-    "price_models",
+    "price_models", "features", "articles",
 }  # fmt: skip
 
 # A layer may import itself and the layers named here; nothing else of `app`.

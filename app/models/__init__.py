@@ -1,12 +1,17 @@
 """Every table, imported here once so that Alembic and the mappers see all of them."""
 
 from app.models.account import Account, AccountMember, AccountStatus
+from app.models.account_article import AccountArticle
 from app.models.account_import import AccountImport, ImportChunk, ImportFault, ImportStatus
+from app.models.article import Article, BillingPeriod
 from app.models.base import PLATFORM, Base, Identified, Tenanted, Versioned, new_id, utc_now
+from app.models.claim import Claim, Usage
 from app.models.delivery import Delivery
 from app.models.event import Event
+from app.models.feature import Feature, FeatureKind, Overage
 from app.models.idempotency import StoredAnswer
 from app.models.invitation import Invitation, InvitationStatus, MailStatus
+from app.models.licence import Licence, LicenceSource, SuspendedBy
 from app.models.partner import Partner, PartnerMember, PartnerStatus
 from app.models.price_model import PriceModel
 from app.models.property import NUMBER_SLOTS, TEXT_SLOTS, Property, PropertyType, UniqueValue
@@ -27,19 +32,28 @@ __all__ = [
     "PLATFORM",
     "TEXT_SLOTS",
     "Account",
+    "AccountArticle",
     "AccountImport",
     "AccountMember",
     "AccountStatus",
+    "Article",
     "Base",
+    "BillingPeriod",
+    "Claim",
     "Delivery",
     "Event",
+    "Feature",
+    "FeatureKind",
     "Identified",
     "ImportChunk",
     "ImportFault",
     "ImportStatus",
     "Invitation",
     "InvitationStatus",
+    "Licence",
+    "LicenceSource",
     "MailStatus",
+    "Overage",
     "Partner",
     "PartnerMember",
     "PartnerStatus",
@@ -51,9 +65,11 @@ __all__ = [
     "RefreshToken",
     "Session",
     "StoredAnswer",
+    "SuspendedBy",
     "Tenanted",
     "Throttle",
     "UniqueValue",
+    "Usage",
     "User",
     "UserStatus",
     "Versioned",

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, Identified, Versioned
@@ -21,4 +22,12 @@ class PriceModel(Versioned, Identified, Base):
     description: Mapped[dict[str, Any]]
     search: Mapped[str] = mapped_column(Text(collation="C"))
     """What `q` searches: the key, and the name in each language."""
+    base_grants: Mapped[list[dict[str, Any]]] = mapped_column(
+        JSONB, default_factory=list[dict[str, Any]], server_default="[]"
+    )
+    """What an account has for as long as it is in this price model: `{feature, units, grace_days, …}`."""
+    article_prices: Mapped[list[dict[str, Any]]] = mapped_column(
+        JSONB, default_factory=list[dict[str, Any]], server_default="[]"
+    )
+    """Articles that cost something else in it: `{article, price: {amount, currency}}`."""
     archived_at: Mapped[datetime | None] = mapped_column(default=None)
