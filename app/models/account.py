@@ -68,6 +68,8 @@ class Account(Versioned, Tenanted, Identified, Base):
     """Key of the price model: shown, filtered and sorted as it is, without a join."""
     member_count: Mapped[int] = mapped_column(default=1)
     """How many members it has: a new one has its creator. `services.members` counts."""
+    time_zone: Mapped[str | None] = mapped_column(String(64), default=None)
+    """IANA name of the zone whose calendar its periods follow; null: its partner's."""
     properties: Mapped[dict[str, Any]] = mapped_column(default_factory=dict[str, Any])
     """The values, by property key: the truth. What follows is a projection of it for filters, sorts and `q`."""
     search: Mapped[str] = mapped_column(Text(collation="C"), default="")

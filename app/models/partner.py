@@ -31,6 +31,8 @@ class Partner(Versioned, Identified, Base):
     status: Mapped[PartnerStatus] = mapped_column(word(PartnerStatus), default=PartnerStatus.ACTIVE)
     partner_management_enabled: Mapped[bool] = mapped_column(default=True)
     language: Mapped[str] = mapped_column(String(2), default="en")
+    time_zone: Mapped[str] = mapped_column(String(64), default="UTC", server_default="UTC")
+    """IANA name of the zone whose calendar the periods of its accounts follow, unless they have one of their own."""
     properties_version: Mapped[int] = mapped_column(default=0)
     """Counts the changes of its property definitions: what is kept of them in memory is good for one number."""
 

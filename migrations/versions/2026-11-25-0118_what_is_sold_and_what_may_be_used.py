@@ -278,6 +278,8 @@ def upgrade() -> None:
         "price_models",
         sa.Column("article_prices", postgresql.JSONB(astext_type=sa.Text()), server_default="[]", nullable=False),
     )
+    op.add_column("accounts", sa.Column("time_zone", sa.String(length=64), nullable=True))
+    op.add_column("partners", sa.Column("time_zone", sa.String(length=64), server_default="UTC", nullable=False))
     for catalogue in ("articles", "features"):
         grant(catalogue, "SELECT, INSERT, UPDATE")  # archived, never deleted
     for table in ("account_articles", "licences", "usages", "claims"):
@@ -286,6 +288,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("partners", "time_zone")
+    op.drop_column("accounts", "time_zone")
     op.drop_column("price_models", "article_prices")
     op.drop_column("price_models", "base_grants")
     op.drop_table("licences")
