@@ -27,6 +27,7 @@ from app.downloads import Places
 from app.edge import Cors, Edge
 from app.localpg import LocalPg
 from app.post import Mailbox, Smtp, Transport
+from app.queues import Queues
 from app.routers import ROUTERS
 from app.uploads import UploadRoute, arrivals
 from app.worker import Worker, measure_for_ever
@@ -120,7 +121,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         stack.push_async_callback(engine.dispose)
         await refuse_unsafe_role(engine)
         app.state.engine, app.state.sessions, app.state.outdated = engine, sessions, migrate.outdated()
-        app.state.keys = load_keys(settings)
+        app.state.keys, app.state.queues = load_keys(settings), Queues()
         app.state.tokens = security.Tokens(
             app.state.keys, settings.url, timedelta(minutes=settings.access_token_minutes)
         )

@@ -9,6 +9,8 @@ from app.routers import (
     account_searches,
     account_summaries,
     accounts,
+    claims,
+    entitlements,
     exports,
     health,
     invitations,
@@ -28,10 +30,10 @@ from app.routers import (
 
 ROUTERS = [
     accounts.table,
-    *(r.router for r in (accounts, account_searches, account_batches)),
+    *(r.router for r in (claims, accounts, account_searches, account_batches)),
     account_imports.uploads,
     *(r.router for r in (
-        account_imports, account_summaries, exports, views,
+        account_imports, account_summaries, entitlements, exports, views,
         members, invitations, switches, properties, partners, price_models,
         sessions, me, registrations, password_resets, roles, health, pages,
     )),
