@@ -204,12 +204,13 @@ async def test_use_is_capped_by_the_licence_that_allows_most(world: World, owner
 async def test_licence_counts_in_its_period_and_its_grace_and_not_while_suspended(world: World):
     account = await shop(world)
     eva = await world.client("Eva")
-    for n, (passes, given) in enumerate([
+    cases: list[tuple[bool, dict[str, Any]]] = [
         (True, {"ends_at": in_days(0.0001)}), (False, {"ends_at": in_days(-0.0001)}),
         (True, {"ends_at": in_days(-1.9), "grace_days": 2}), (False, {"ends_at": in_days(-2.1), "grace_days": 2}),
         (False, {"starts_at": in_days(0.01)}), (False, {"revoked_at": in_days(-1)}), (True, {"revoked_at": in_days(1)}),
         (False, {"suspended_by": SuspendedBy.PARTNER, "suspended_at": in_days(-1)}),
-    ]):  # fmt: skip
+    ]  # fmt: skip
+    for n, (passes, given) in enumerate(cases):
         key = await feature(world, f"feature_{n}")
         await licence(world, account, key, **given)
         answer = await claim(eva, account, "a", key=key)

@@ -27,7 +27,9 @@ Code = Annotated[
 ]  # fmt: skip
 FitsAt = Annotated[
     Instant | None,
-    Field(description="When there are so many units, if nothing but the clock changes: now, or later; null: never."),
+    Field(
+        description="When there will be so many units, if nothing but the clock changes; null: never, or there are now."
+    ),
 ]
 Expires = Annotated[
     Instant | None,

@@ -204,9 +204,10 @@ class Verdict:
 
     @property
     def fits_at(self) -> datetime | None:
-        """When so many units fit, if nothing but the clock changes: now, or a moment to come; null: never."""
-        levels = [(self.supply.at, self.supply.now), *self.supply.later]
-        return next((at for at, level in levels if level.holds(self.used, self.units) is None), None)
+        """When so many units will fit, if nothing but the clock changes; null: never, or they do now."""
+        if self.supply.now.holds(self.used, self.units) is None:
+            return None
+        return next((at for at, level in self.supply.later if level.holds(self.used, self.units) is None), None)
 
 
 CODES: Final[Mapping[Step, str]] = {
