@@ -27,9 +27,7 @@ Code = Annotated[
 ]  # fmt: skip
 FitsAt = Annotated[
     Instant | None,
-    Field(
-        description="When there will be so many units, if nothing but the clock changes; null: never, or there are now."
-    ),
+    Field(description="When there will be so many units, by the clock alone; null: never, or there are now."),
 ]
 Expires = Annotated[
     Instant | None,
