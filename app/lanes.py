@@ -5,9 +5,12 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 from fastapi import Request, Response
+from pydantic import BaseModel, ValidationError
+from starlette.types import Message
 
 from app.access import permissions_of
-from app.rest import Handler, Route, refuse_ungated, with_retries
+from app.rest import Handler, IdempotentRoute, Route, refuse_ungated, with_retries
+from app.strict import StrictRequest
 
 MAX_KEPT: Final = 2_000
 MAX_LENGTH: Final = 1_000
@@ -54,6 +57,51 @@ class ExpressRoute(Route):
             return await with_retries(request, once)
 
         return handle
+
+
+class PostRoute(IdempotentRoute):
+    """A `POST {a}/…` whose endpoint takes a turnstile and a body, and nothing else.
+
+    What is as usual is put together here, in a fifth of FastAPI's time; with anything that is not (another form of an
+    id, a query string, an Idempotency-Key, a body that is not valid), FastAPI does it, and says what is wrong.
+    """
+
+    def get_route_handler(self) -> Handler:
+        inner = super().get_route_handler()
+        (gate,) = [d for d in self.dependant.dependencies if permissions_of(d)]
+        (field,) = self.dependant.body_params
+        open_, answer = cast("Any", gate.call), cast("Any", self.dependant.call)
+        model = cast("type[BaseModel]", field.field_info.annotation)
+        names = cast("str", gate.name), field.name
+
+        async def handle(request: Request) -> Response:
+            ids = [_uuid(request.path_params[name]) for name in ("partner_id", "account_id")]
+            if None in ids or request.scope["query_string"] or "idempotency-key" in request.headers:
+                return await inner(request)
+            strict = StrictRequest(request.scope, request.receive)
+            await strict.check(expects_body=True)
+            try:
+                body = model.model_validate(await strict.json() if await strict.body() else None)
+            except ValidationError:
+                return await inner(Request(request.scope, _again(await strict.body())))
+
+            async def once(request: Request) -> Response:
+                response: Response = await answer(**dict(zip(names, (await open_(request, *ids), body), strict=True)))
+                refuse_ungated(request)
+                return response
+
+            return await with_retries(strict, once)
+
+        return handle
+
+
+def _again(body: bytes) -> Any:
+    """A body that was read, to be read once more."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
 
 
 def _uuid(text: str) -> UUID | None:

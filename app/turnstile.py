@@ -234,6 +234,7 @@ def _statement(desk: Desk) -> Prepared:
         return given.get(element.key) if isinstance(element, BindParameter) else None
 
     standing: Any = replacement_traverse(STANDING.add_columns(Account.status), {}, of_each)
-    caller = standing.set_label_style(LABEL_STYLE_TABLENAME_PLUS_COL).correlate(_ASKED).lateral("caller")
+    one = standing.limit(1).correlate(_ASKED)  # each looked up by itself: nobody else's sessions or members are read
+    caller = one.set_label_style(LABEL_STYLE_TABLENAME_PLUS_COL).lateral("caller")
     rows, more = desk.known(_ASKED.outerjoin(caller, true()), _ASKED.c.subject, _ASKED.c.number)
     return Prepared(select(*caller.c, *more).select_from(rows).order_by(_ASKED.c.number))

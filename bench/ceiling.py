@@ -1,6 +1,6 @@
 """The ceiling: what this machine, PostgreSQL and an asynchronous Python server can give at most.
 
-The accounts table of one partner and the creation of an account, on the same tables with the same indexes and
+The accounts table of one partner, the creation of an account, and a claim, on the same tables with the same indexes and
 durability, by the best SQL we know: one statement a request, JSON built by PostgreSQL, statements prepared once.
 There is no token, guard or row-level security, nothing is checked, and one partner is all it knows.
 """
@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -70,6 +71,29 @@ CREATE: Final = f"""
     SELECT {ITEM} FROM account
 """  # noqa: E501 - as SQL is read
 
+HOLD: Final = (
+    "BEGIN; SELECT FROM usages WHERE partner_id = '{}' AND account_id = '{}' AND feature = 'assets' FOR UPDATE"
+)
+JUDGE: Final = """
+    SELECT (SELECT coalesce(sum(units), 0) FROM licences
+             WHERE partner_id = $1 AND account_id = $2 AND feature = $3 AND revoked_at IS NULL AND suspended_by IS NULL
+               AND starts_at <= $5 AND (ends_at IS NULL OR ends_at + grace_days * interval '24 hours' > $5)) AS limit,
+           (SELECT used FROM usages WHERE partner_id = $1 AND account_id = $2 AND feature = $3) AS used,
+           (SELECT id FROM claims WHERE partner_id = $1 AND account_id = $2 AND feature = $3 AND resource = $4
+               AND released_at IS NULL) AS had
+"""
+CLAIM: Final = """
+    WITH made AS (
+        INSERT INTO claims (partner_id, id, account_id, feature, resource, units, actor, user_id, reference, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, 'user', $7, $8, $9)
+    ), logged AS (
+        INSERT INTO events (partner_id, id, type, subject_type, subject_id, account_id, actor, actor_id, request_id,
+                            details, salt, details_hash, origin, origin_salt, origin_hash, created_at)
+        VALUES ($1, $10, 'claim.created', 'claim', $2, $3, 'user', $7, $11, $12, $13, $14, $15, $16, $17, $9)
+    )
+    UPDATE usages SET used = used + $6 WHERE partner_id = $1 AND account_id = $3 AND feature = $4
+"""
+
 pool: Any = None
 columns = Columns(0, tuple(definition(row) for row in properties(PARTNER)))
 
@@ -111,6 +135,33 @@ async def create(request: Request) -> Response:
     return Response(made, 201, {"Location": f"{request.url.path}/{account_id}"}, "application/json")
 
 
+async def claim(request: Request) -> Response:
+    """A transaction of four messages: begin and hold the pool, read, write, commit."""
+    body, now, account_id = orjson.loads(await request.body()), datetime.now(UTC), UUID(request.path_params["account"])
+    feature, resource, units = body["feature"], body["resource"], body["units"]
+    async with pool.acquire() as line:
+        await line.execute(HOLD.format(PARTNER, account_id))
+        found = await line.fetchrow(JUDGE, PARTNER, account_id, feature, resource, now)
+        if found["had"] is not None or found["used"] + units > found["limit"]:
+            await line.execute("ROLLBACK")
+            return Response("no", 409)
+        claim_id, said = (
+            new_id(),
+            {"account_id": str(account_id), "feature": feature, "resource": resource, "units": units},
+        )
+        said |= {"actor": "user", "user_id": str(USER), "reason": None, "reference": body.get("reference")}
+        said |= {"released_at": None, "release_reason": None, "release_reference": None}
+        origin, salt = {"address": "127.0.0.1"}, secrets.token_bytes(16)
+        await line.execute(
+            CLAIM, PARTNER, claim_id, account_id, feature, resource, units, USER, body.get("reference"), now, new_id(),
+            secrets.token_hex(8), *_logged(None, said), _json(origin), salt, commitment(salt, origin),
+        )  # fmt: skip
+        await line.execute("COMMIT")
+    at = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    shown = said | {"id": str(claim_id), "partner_id": str(PARTNER), "over_limit": False, "created_at": at}
+    return Response(_json(shown), 201, {"Location": f"{request.url.path}/{claim_id}"}, "application/json")
+
+
 def _logged(before: Any, after: Any) -> tuple[str, bytes, bytes]:
     details, salt = {"before": before, "after": after}, secrets.token_bytes(16)
     return _json(details), salt, commitment(salt, details)
@@ -121,5 +172,10 @@ def _json(value: Any) -> str:
 
 
 app = Starlette(
-    routes=[Route("/accounts", page, methods=["GET"]), Route("/accounts", create, methods=["POST"])], lifespan=lifespan
+    routes=[
+        Route("/accounts", page, methods=["GET"]),
+        Route("/accounts", create, methods=["POST"]),
+        Route("/accounts/{account}/claims", claim, methods=["POST"]),
+    ],
+    lifespan=lifespan,
 )

@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from app.localpg import LocalPg
-from bench import contest, databases, growth, jobs, load
+from bench import claims, contest, databases, growth, jobs, load
 from bench.databases import Server
 from bench.rounds import HEAD, Line
 
-PARTS = ("list", "create", "growth", "import", "export")
+PARTS = ("list", "create", "claims", "growth", "import", "export")
 
 
 def main(
@@ -31,6 +31,11 @@ def main(
                     lines += contest.lists(running, shots, 1 if quick else 2)
                 if "create" in parts:
                     lines += contest.creations(server, running, shots, 1 if quick else 2)
+        if "claims" in parts:
+            with claims.field(server) as (running, accounts):
+                lines += claims.lines(
+                    server, running, accounts, rounds, 1 if quick else 2, 100_000 if quick else 1_000_000
+                )
         if "export" in parts:
             lines += jobs.exported(server, min(rounds, 3))
         if "growth" in parts:

@@ -70,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "edge": {"config", "faults", "metrics", "models", "problems"},
     "post": {"words"},
     "contract": {"problems"},
-    "lanes": {"access", "rest"},
+    "lanes": {"access", "rest", "strict"},
     "queues": {"problems"},
     "turnstile": {"access", "express", "idempotency", "models", "policy", "problems", "queues", "standing"},
     "routers": {"access", "db", "downloads", "express", "faults", "idempotency", "lanes", "metrics", "models", "policy", "post", "problems",

@@ -29,6 +29,7 @@ from app.routers import (
 )
 
 ROUTERS = [
+    claims.claiming,
     accounts.table,
     *(r.router for r in (claims, accounts, account_searches, account_batches)),
     account_imports.uploads,

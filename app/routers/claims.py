@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from app.access import in_account
 from app.db import Db
 from app.express import line_of
+from app.lanes import PostRoute
 from app.policy import Access, Permission
 from app.problems import (
     AccountArchived,
@@ -37,7 +38,9 @@ from app.services.tallies import Ask, Given
 from app.turnstile import Turnstile, at_turnstile
 
 ACCOUNT = "/v1/partners/{partner_id}/accounts/{account_id}"
-router = APIRouter(prefix=ACCOUNT, tags=["claims"], route_class=IdempotentRoute)
+AT: Any = {"prefix": ACCOUNT, "tags": ["claims"]}
+router = APIRouter(**AT, route_class=IdempotentRoute)
+claiming = APIRouter(**AT, route_class=PostRoute)
 
 MayClaim = Annotated[Turnstile, at_turnstile(Permission.CLAIM_MANAGE)]
 MayManage = Annotated[Access, in_account(Permission.CLAIM_MANAGE)]
@@ -61,7 +64,7 @@ async def list_claims(access: MayRead, db: Db, page: PageQuery, query: ClaimQuer
     return listed.model_copy(update={"items": await claims.marked(await line_of(db), access, listed.items)})
 
 
-@router.post(
+@claiming.post(
     "/claims",
     response_model=ClaimRead,
     status_code=201,
@@ -79,7 +82,7 @@ async def create_claim(body: ClaimCreate, gate: MayClaim) -> Response:
 
 
 def _made(request: Request, given: Given) -> Response:
-    shown = ClaimRead.model_validate(claims.shown(given.claim, over_limit=bool(given.over_limit)))
+    shown = ClaimRead.model_construct(**claims.shown(given.claim, over_limit=bool(given.over_limit)))
     headers = {"ETag": f'"{claims.etag(given.claim)}"', "Location": f"{request.url.path}/{given.claim.id}"}
     return Response(shown.model_dump_json(), 201 if given.new else 200, headers, "application/json")
 

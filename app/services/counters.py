@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import FromClause, Text, and_, case
+from sqlalchemy import FromClause, Text, case, true
 
 from app.express import Driver, param
-from app.models import AccountStatus, Claim, Feature
+from app.models import AccountStatus, Feature
 from app.policy import Access
 from app.problems import Problem
 from app.services import marks, supplies
-from app.services.supplies import ACCOUNT, PARTNER
+from app.services.claims import live_claim
 from app.services.tallies import COLUMNS, Ask, Given, Tally, claim_of
 from app.services.verdicts import Person
 
@@ -36,10 +36,9 @@ def lock(partner_id: UUID, account_id: UUID, feature: str) -> str:
 
 def known(asked: FromClause, resource: Any, number: Any) -> tuple[FromClause, list[Any]]:
     """What is asked besides who calls: the resource's live claim, and (with the first caller) the pool."""
-    live = and_(Claim.partner_id == PARTNER, Claim.account_id == ACCOUNT, Claim.feature == _FEATURE,
-                Claim.resource == resource, Claim.released_at.is_(None))  # fmt: skip
     pool = supplies.pools(Feature.key == _FEATURE).scalar_subquery()
-    return asked.outerjoin(Claim, live), [*(getattr(Claim, n) for n in COLUMNS), case((number == 1, pool))]
+    live = live_claim(_FEATURE, resource, asked)
+    return asked.outerjoin(live, true()), [*live.c, case((number == 1, pool))]
 
 
 def subject(ask: Ask) -> str:

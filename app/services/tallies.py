@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, Final, cast
 from uuid import UUID
@@ -124,14 +125,21 @@ class Tally:
         if self._freed:
             ids, reasons, references = ([row[n] for row in self._freed] for n in ("id", *COLUMNS[11:13]))
             await run(line, FREE, self.partner_id, self.account_id, self.at, ids, reasons, references)
-        names = tuple(self._said[0])
         changes = {key: used - self._before[key] for key, used in self.used.items() if used != self._before[key]}
+        statement, sent = self._one() if len(self._made) == len(self._said) == 1 else self._all()
         counted = await run(
-            line, _statement(names), self.partner_id, self.account_id, list(changes), list(changes.values()),
-            *bulks.gathered(Claim, COLUMNS, self._made), *bulks.gathered(Event, names, self._said),
-        )  # fmt: skip
+            line, statement, self.partner_id, self.account_id, list(changes), list(changes.values()), *sent
+        )
         if len(counted) != len(changes):
             raise RuntimeError("units of a pool that is not there")
+
+    def _one(self) -> tuple[str, list[Any]]:
+        """A single claim, as most are: values cost the driver less than arrays of one."""
+        return _of_one(), [*bulks.flat(Claim, self._made), *bulks.flat(Event, self._said)]
+
+    def _all(self) -> tuple[str, list[Any]]:
+        names = tuple(self._said[0])
+        return _of_all(names), [*bulks.gathered(Claim, COLUMNS, self._made), *bulks.gathered(Event, names, self._said)]
 
 
 FREE: Final = """
@@ -145,10 +153,17 @@ _COUNT: Final = """
 """
 
 
-def _statement(said: tuple[str, ...]) -> str:
+@cache
+def _of_all(said: tuple[str, ...]) -> str:
     """Claims, what the change log says of them, and how many units are in use by then."""
     made, events_ = bulks.gathering(Claim, COLUMNS, 5), bulks.gathering(Event, said, 5 + len(COLUMNS))
     return f"WITH made AS ({made}), said AS ({events_}) {_COUNT}"
+
+
+@cache
+def _of_one() -> str:
+    made, said = bulks.inserting(Claim, 1, 5), bulks.inserting(Event, 1, 5 + bulks.width(Claim))
+    return f"WITH made AS ({made}), said AS ({said}) {_COUNT}"
 
 
 def refusal(verdict: Verdict) -> Problem:
