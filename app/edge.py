@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -65,6 +66,12 @@ def _shown(path: str) -> str:
 def _name_of(host: bytes) -> bytes:
     """The name in a Host header, without its port."""
     return re.sub(rb":\d*$", b"", host).lower()
+
+
+@cache
+def _figures(operation: str, method: str, status: int) -> tuple[Any, Any]:
+    """Where a request is counted: there are as many of these as there are operations and answers."""
+    return REQUESTS.labels(operation, method, str(status)), LATENCY.labels(operation)
 
 
 class Cors(CORSMiddleware):
@@ -202,8 +209,9 @@ class Exchange:
         endpoint: Any = self.scope.get("endpoint")
         operation = getattr(endpoint, "__name__", "none")
         method = self.scope["method"] if self.scope["method"] in METHODS else "other"
-        REQUESTS.labels(operation, method, str(self.status)).inc()
-        LATENCY.labels(operation).observe(seconds)
+        count, time_ = _figures(operation, method, self.status)
+        count.inc()
+        time_.observe(seconds)
         if not self.scope["path"].startswith(UNLOGGED):
             log.info("request", method=method, path=_shown(self.scope["path"]), status=self.status,
                      milliseconds=round(seconds * 1000, 1))  # fmt: skip

@@ -1,6 +1,7 @@
 """Routes of the express lane: what FastAPI has understood of a query string once is not worked out again."""
 
 from collections import OrderedDict
+from functools import lru_cache
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -104,6 +105,7 @@ def _again(body: bytes) -> Any:
     return receive
 
 
+@lru_cache(maxsize=10_000)
 def _uuid(text: str) -> UUID | None:
     """An id in its one usual form; of others FastAPI may think what it likes."""
     try:

@@ -42,17 +42,24 @@ MAX_INTRODUCED: Final = 10_000
 WIDTH: Final = len(fields(Standing))
 
 
+class Pool(Protocol):
+    """What a desk knows of the thing."""
+
+    @property
+    def fresh(self) -> bool: ...
+
+
 class Desk(Protocol):
     """What is behind the turnstile: how a thing is held, what is to be known of it, and what is done then."""
 
     def lock(self, partner_id: UUID, account_id: UUID, feature: str, /) -> str: ...
     def known(self, asked: FromClause, subject: Any, number: Any, /) -> tuple[FromClause, list[Any]]: ...
     def subject(self, ask: Any, /) -> str: ...
-    def is_open(self, found: Sequence[Any], at: datetime, /) -> bool | None: ...
+    def pool_of(self, found: Sequence[Any], at: datetime, /) -> Pool: ...
     async def open_(self, line: Driver, partner_id: UUID, account_id: UUID, feature: str, /) -> None: ...
     async def settle(
         self, line: Driver, partner_id: UUID, account_id: UUID, feature: str,
-        arrivals: Sequence[tuple[Access, AccountStatus, Any, Sequence[Any]]], first: Sequence[Any], at: datetime, /,
+        arrivals: Sequence[tuple[Access, AccountStatus, Any, Sequence[Any]]], pool: Any, /,
     ) -> tuple[Sequence[Any], bool]: ...  # fmt: skip
 
 
@@ -154,18 +161,16 @@ async def _serve(place: Place, callers: Callers) -> Sequence[Any]:
 
 async def _pass(place: Place, line: Driver, callers: Callers) -> Sequence[Any]:
     """What is read here is true until the end, for the thing is held: its row is, or is made and held now."""
-    at, rows = await _found(place, line, callers)
-    fresh = place.desk.is_open(rows[0][WIDTH + 1 :], at) is False
+    pool, rows = await _found(place, line, callers)
+    fresh = pool.fresh
     if fresh:
         await place.desk.open_(line, place.partner_id, place.account_id, place.thing)
-        at, rows = await _found(place, line, callers)
+        pool, rows = await _found(place, line, callers)
     admitted = [_admit(turnstile, row) for (turnstile, _), row in zip(callers, rows, strict=True)]
     arrivals = [(access, row[WIDTH], ask, row[WIDTH + 1 :])
                 for access, row, (_, ask) in zip(admitted, rows, callers, strict=True)
                 if isinstance(access, Access)]  # fmt: skip
-    settled, wrote = await place.desk.settle(
-        line, place.partner_id, place.account_id, place.thing, arrivals, rows[0][WIDTH + 1 :], at
-    )
+    settled, wrote = await place.desk.settle(line, place.partner_id, place.account_id, place.thing, arrivals, pool)
     given = iter(settled)
     answers = [next(given) if isinstance(access, Access) else access for access in admitted]
     if fresh and not wrote:
@@ -214,7 +219,7 @@ _ASKED: Final = (
 )  # fmt: skip
 
 
-async def _found(place: Place, line: Driver, callers: Callers) -> tuple[datetime, list[tuple[Any, ...]]]:
+async def _found(place: Place, line: Driver, callers: Callers) -> tuple[Pool, list[tuple[Any, ...]]]:
     at = utc_now()
     tokens = [turnstile.token for turnstile, _ in callers]
     rows = await _statement(place.desk).all(
@@ -222,7 +227,7 @@ async def _found(place: Place, line: Driver, callers: Callers) -> tuple[datetime
         sessions=[token.session_id for token in tokens], users=[token.user_id for token in tokens],
         subjects=[place.desk.subject(ask) for _, ask in callers],
     )  # fmt: skip
-    return at, rows
+    return place.desk.pool_of(rows[0], at), rows
 
 
 @cache

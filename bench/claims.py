@@ -3,6 +3,7 @@
 import json
 import random
 import statistics
+import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -87,6 +88,15 @@ def _claim(server: Server, at: Running, accounts: Sequence[str], clients: int, s
 
 
 def _counts(server: Server) -> list[int]:
+    """How many claims, units and events there are, once nobody writes any more: a hundred clients leave work behind."""
+    found = _counted(server)
+    while found != (again := _counted(server)):
+        found = again
+    return found
+
+
+def _counted(server: Server) -> list[int]:
+    time.sleep(0.1)
     query = """SELECT (SELECT count(*) FROM claims WHERE released_at IS NULL), (SELECT sum(used) FROM usages),
                       (SELECT count(*) FROM events WHERE type = 'claim.created')"""
     return list(databases.rows(server, DATABASE, query)[0])

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.access import in_account
@@ -35,6 +36,7 @@ from app.schemas.claim import (
 )
 from app.services import claims, counters, lists
 from app.services.tallies import Ask, Given
+from app.services.verdicts import stamp
 from app.turnstile import Turnstile, at_turnstile
 
 ACCOUNT = "/v1/partners/{partner_id}/accounts/{account_id}"
@@ -82,9 +84,13 @@ async def create_claim(body: ClaimCreate, gate: MayClaim) -> Response:
 
 
 def _made(request: Request, given: Given) -> Response:
-    shown = ClaimRead.model_construct(**claims.shown(given.claim, over_limit=bool(given.over_limit)))
-    headers = {"ETag": f'"{claims.etag(given.claim)}"', "Location": f"{request.url.path}/{given.claim.id}"}
-    return Response(shown.model_dump_json(), 201 if given.new else 200, headers, "application/json")
+    shown = claims.shown(given.claim, over_limit=bool(given.over_limit))
+    headers = {"ETag": f'"{claims.etag(given.claim)}"', "Location": f"{request.scope['path']}/{given.claim.id}"}
+    if given.new:
+        body = orjson.dumps(shown | {"created_at": stamp(given.claim.created_at)})
+    else:
+        body = ClaimRead.model_validate(shown).model_dump_json()
+    return Response(body, 201 if given.new else 200, headers, "application/json")
 
 
 @router.post("/claim-batches", response_model=ClaimBatchRead, openapi_extra=raises(*REFUSALS))

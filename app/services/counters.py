@@ -3,7 +3,8 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import FromClause, Text, case, true
@@ -15,7 +16,7 @@ from app.problems import Problem
 from app.services import marks, supplies
 from app.services.claims import live_claim
 from app.services.tallies import COLUMNS, Ask, Given, Tally, claim_of
-from app.services.verdicts import Person
+from app.services.verdicts import Person, Supply
 
 KEY: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _FEATURE: Final = param("thing", Text())
@@ -24,6 +25,7 @@ Arrival = tuple[Access, AccountStatus, Ask, Sequence[Any]]
 """Who asks, in an account of what status, for what, and what `known` has found besides."""
 
 
+@lru_cache(maxsize=10_000)
 def lock(partner_id: UUID, account_id: UUID, feature: str) -> str:
     """Hold the pool, in a statement that has no parameters: its ids and its key are made of harmless letters only."""
     if not KEY.fullmatch(feature):
@@ -45,10 +47,22 @@ def subject(ask: Ask) -> str:
     return ask.resource
 
 
-def is_open(found: Sequence[Any], at: datetime) -> bool | None:
-    """Whether the pool has been claimed from before, so that there was something to hold; null: no such feature."""
-    supply, used = supplies.read(found[-1], at)
-    return None if supply.feature is None else used is not None
+class Pool(NamedTuple):
+    """What was read of the pool while it was held."""
+
+    supply: Supply
+    used: int | None
+    at: datetime
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nobody has ever claimed from it, so that there was nothing to hold."""
+        return self.used is None and self.supply.feature is not None
+
+
+def pool_of(found: Sequence[Any], at: datetime) -> Pool:
+    """The pool, from what `known` has found with the first caller."""
+    return Pool(*supplies.read(found[-1], at), at)
 
 
 async def open_(line: Driver, partner_id: UUID, account_id: UUID, feature: str) -> None:
@@ -60,15 +74,14 @@ async def open_(line: Driver, partner_id: UUID, account_id: UUID, feature: str) 
 
 
 async def settle(line: Driver, partner_id: UUID, account_id: UUID, feature: str, arrivals: Sequence[Arrival],
-                 first: Sequence[Any], at: datetime) -> tuple[list[Given | Problem], bool]:  # fmt: skip
+                 pool: Pool) -> tuple[list[Given | Problem], bool]:  # fmt: skip
     """Make the claims, in the order in which they were asked for, and whether anything was written.
 
-    The caller holds the pool; `first` is what `known` has found with the first who asked.
+    The caller holds the pool.
     """
-    supply, used = supplies.read(first[-1], at)
-    found = {} if supply.feature is None else {feature: (supply, used or 0)}
+    found = {} if pool.supply.feature is None else {feature: (pool.supply, pool.used or 0)}
     had = [claim_of(values[: len(COLUMNS)]) for *_, values in arrivals if values[1] is not None]
-    tally = Tally(partner_id, account_id, found, had, at)
+    tally = Tally(partner_id, account_id, found, had, pool.at)
     given = [_one(tally, *arrival[:3]) for arrival in arrivals]
     await tally.write(line)
     if any(isinstance(g, Given) and g.over_limit is None for g in given):
