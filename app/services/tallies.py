@@ -123,23 +123,20 @@ class Tally:
         if self.empty:
             return
         if self._freed:
-            ids, reasons, references = ([row[n] for row in self._freed] for n in ("id", *COLUMNS[11:13]))
-            await run(line, FREE, self.partner_id, self.account_id, self.at, ids, reasons, references)
+            sent = [[row[name] for row in self._freed] for name in ("id", "release_reason", "release_reference")]
+            await run(line, FREE, self.partner_id, self.account_id, self.at, *sent)
         changes = {key: used - self._before[key] for key, used in self.used.items() if used != self._before[key]}
-        statement, sent = self._one() if len(self._made) == len(self._said) == 1 else self._all()
-        counted = await run(
-            line, statement, self.partner_id, self.account_id, list(changes), list(changes.values()), *sent
-        )
+        if len(self._made) == len(self._said) == 1:  # as most are: values cost the driver less than arrays of one
+            ((key, units),) = changes.items()
+            statement, sent = of_one(), [key, units, *bulks.flat(Claim, self._made), *bulks.flat(Event, self._said)]
+        else:
+            names = tuple(self._said[0])
+            statement, sent = _of_all(names), [list(changes), list(changes.values()),
+                                               *bulks.gathered(Claim, COLUMNS, self._made),
+                                               *bulks.gathered(Event, names, self._said)]  # fmt: skip
+        counted = await run(line, statement, self.partner_id, self.account_id, *sent)
         if len(counted) != len(changes):
             raise RuntimeError("units of a pool that is not there")
-
-    def _one(self) -> tuple[str, list[Any]]:
-        """A single claim, as most are: values cost the driver less than arrays of one."""
-        return _of_one(), [*bulks.flat(Claim, self._made), *bulks.flat(Event, self._said)]
-
-    def _all(self) -> tuple[str, list[Any]]:
-        names = tuple(self._said[0])
-        return _of_all(names), [*bulks.gathered(Claim, COLUMNS, self._made), *bulks.gathered(Event, names, self._said)]
 
 
 FREE: Final = """
@@ -151,6 +148,9 @@ _COUNT: Final = """
     UPDATE usages AS u SET used = u.used + r.units FROM unnest($3::text[], $4::int4[]) AS r(feature, units)
      WHERE u.partner_id = $1 AND u.account_id = $2 AND u.feature = r.feature RETURNING 1
 """
+_COUNT_ONE: Final = """
+    UPDATE usages SET used = used + $4 WHERE partner_id = $1 AND account_id = $2 AND feature = $3 RETURNING 1
+"""
 
 
 @cache
@@ -161,9 +161,9 @@ def _of_all(said: tuple[str, ...]) -> str:
 
 
 @cache
-def _of_one() -> str:
+def of_one() -> str:
     made, said = bulks.inserting(Claim, 1, 5), bulks.inserting(Event, 1, 5 + bulks.width(Claim))
-    return f"WITH made AS ({made}), said AS ({said}) {_COUNT}"
+    return f"WITH made AS ({made}), said AS ({said}) {_COUNT_ONE}"
 
 
 def refusal(verdict: Verdict) -> Problem:
