@@ -37,23 +37,36 @@ class Queues:
     async def join(self, key: Hashable, given: Any, serve: Serve) -> Any:
         """Wait for one's turn, and for what `serve` gives: one answer (or exception) for each of those it serves.
 
-        Whoever is cancelled while waiting is passed over; while being served, it is done without an ear for it.
+        Whoever is cancelled while waiting is passed over; while being served with others, it is done without an ear
+        for it.
 
         Raises:
             Unavailable: too many are waiting.
         """
-        ticket = _Ticket(given, asyncio.get_running_loop().create_future())
         waiting = self._waiting.get(key)
         if waiting is None:
-            self._waiting[key] = deque([ticket])
-            task = asyncio.create_task(self._work(key, serve))
-            self._working.add(task)
-            task.add_done_callback(self._working.discard)
-        elif len(waiting) >= WAITING:
+            return await self._first(key, given, serve)
+        if len(waiting) >= WAITING:
             raise Unavailable
-        else:
-            waiting.append(ticket)
+        ticket = _Ticket(given, asyncio.get_running_loop().create_future())
+        waiting.append(ticket)
         return await ticket.answer
+
+    async def _first(self, key: Hashable, given: Any, serve: Serve) -> Any:
+        """Whoever finds nobody there is served at once and alone, whatever becomes of it; the others follow."""
+        self._waiting[key] = waiting = deque[_Ticket]()
+        try:
+            (answer,) = await serve([given])
+        finally:
+            if waiting:
+                task = asyncio.create_task(self._work(key, serve))
+                self._working.add(task)
+                task.add_done_callback(self._working.discard)
+            else:
+                del self._waiting[key]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
 
     async def _work(self, key: Hashable, serve: Serve) -> None:
         waiting = self._waiting[key]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache, partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 from uuid import UUID
 
 from fastapi import Depends, Request, Response
@@ -19,6 +19,7 @@ from sqlalchemy import (
     LABEL_STYLE_TABLENAME_PLUS_COL,
     BindParameter,
     FromClause,
+    Integer,
     Text,
     Uuid,
     column,
@@ -208,13 +209,13 @@ async def _alone(place: Place, turnstile: Turnstile, ask: Any, respond: Callable
 
 # --- who calls, of one or many at once ---
 
-_ONE: Final = select(
+_ONE: Final[Any] = select(
     param("one_session", Uuid()).label("session"), param("one_user", Uuid()).label("user"),
-    param("one_subject", Text()).label("subject"), literal_column("1").label("number"),
+    param("one_subject", Text()).label("subject"), literal_column("1", Integer()).label("number"),
 ).subquery("asked")  # fmt: skip
 """As most are: values cost the driver less than arrays of one."""
 
-_MANY: Final = (
+_MANY: Final[Any] = (
     func.unnest(
         param("sessions", ARRAY(Uuid())), param("users", ARRAY(Uuid())), param("subjects", ARRAY(Text()))
     )
@@ -242,8 +243,13 @@ async def _found(place: Place, line: Driver, callers: Callers) -> tuple[Pool, li
     return place.desk.pool_of(rows[0], at), rows
 
 
+def statement(desk: Desk, callers: Any = _ONE) -> Prepared:
+    """What is asked of one caller, or of many."""
+    return _prepared(cast("Any", desk), callers)
+
+
 @cache
-def statement(desk: Any, callers: Any = _ONE) -> Prepared:
+def _prepared(desk: Any, callers: Any) -> Prepared:
     """`STANDING` for each caller, the account's status, and what the desk wants to know."""
     given = {"session": callers.c.session, "user": callers.c.user}
 
