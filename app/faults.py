@@ -60,6 +60,9 @@ MESSAGES: dict[str, Text] = {
     "duplicate_key": Text("Every key once.", "Jeder Schlüssel nur einmal."),
     "reserved_key": Text("A column of every account has this name.", "So heißt eine Spalte jedes Kontos."),
     "email": Text("Must be an e-mail address.", "Muss eine E-Mail-Adresse sein."),
+    "time_zone": Text(
+        "Must be the name of a time zone: Europe/Berlin.", "Muss der Name einer Zeitzone sein: Europe/Berlin."
+    ),
     "address_in_name": Text("Must not hold a web address.", "Darf keine Webadresse enthalten."),
     "unprintable": Text("Holds characters that cannot be shown.", "Enthält nicht darstellbare Zeichen."),
 }

@@ -1,7 +1,8 @@
 """What all schemas share: strict inputs, complete outputs, and the few types that recur."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
@@ -45,6 +46,15 @@ def _email(value: str) -> str:
         raise PydanticCustomError("email", "not an e-mail address") from None
 
 
+TIME_ZONES: Final = available_timezones() - {"localtime", "Factory"}  # which some systems have, and no other knows
+
+
+def _time_zone(value: str) -> str:
+    if value not in TIME_ZONES:
+        raise PydanticCustomError("time_zone", "no time zone")
+    return value
+
+
 def _only_text(value: object) -> object:
     if not isinstance(value, str):
         raise PydanticCustomError("string_type", "not a string")
@@ -69,6 +79,18 @@ ShownEmail = Annotated[
 ]
 Password = Annotated[
     str, BeforeValidator(_only_text), Field(min_length=1, max_length=1024, examples=["correct horse battery"])
+]
+TimeZone = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_+/-]+$",
+        description="Name of a time zone in the IANA database. Whoever counts in days, months or years counts by its "
+        "calendar and its clocks.",
+        examples=["Europe/Berlin"],
+    ),
+    AfterValidator(_time_zone),
 ]
 Language = Annotated[Literal["en", "de"], Field(description="Language of mails and pages.")]
 Instant = Annotated[
