@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.models import PLATFORM
 from app.policy import Access, Caller, Role
 from app.problems import KeyTaken
-from app.services import price_models
+from app.services import catalogue, price_models
 
 PRICE_MODELS: Final = {
     "starter": ({"en": "Starter", "de": "Einstieg"},
@@ -34,13 +34,13 @@ async def fill(db: AsyncSession, caller: Caller) -> None:
         try:
             await price_models.create(db, access, key=key, name=name, description=description)
         except KeyTaken:
-            await price_models.archive(db, access, await price_models.get(db, key), archived=False)
+            await catalogue.archive(db, access, await price_models.get(db, key), archived=False)
 
 
 async def close(db: AsyncSession, caller: Caller) -> None:
     """Archive what is no longer sold: accounts that have it keep it."""
     row = await price_models.get(db, NO_LONGER_SOLD)
-    await price_models.archive(db, _operator(caller), row, archived=True)
+    await catalogue.archive(db, _operator(caller), row, archived=True)
 
 
 def price_model_of(chance: random.Random) -> str | None:

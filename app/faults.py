@@ -63,6 +63,11 @@ MESSAGES: dict[str, Text] = {
     "time_zone": Text(
         "Must be the name of a time zone: Europe/Berlin.", "Muss der Name einer Zeitzone sein: Europe/Berlin."
     ),
+    "datetime_parsing": Text(
+        "Must be a moment with its zone, from 2000 to 2999: 2027-01-31T09:30:00Z.",
+        "Muss ein Zeitpunkt mit Zone sein, von 2000 bis 2999: 2027-01-31T09:30:00Z.",
+    ),
+    "duration_too_long": Text("At most a hundred years.", "Höchstens hundert Jahre."),
     "address_in_name": Text("Must not hold a web address.", "Darf keine Webadresse enthalten."),
     "unprintable": Text("Holds characters that cannot be shown.", "Enthält nicht darstellbare Zeichen."),
 }

@@ -1,6 +1,7 @@
 """What all schemas share: strict inputs, complete outputs, and the few types that recur."""
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 from zoneinfo import available_timezones
 
@@ -55,6 +56,23 @@ def _time_zone(value: str) -> str:
     return value
 
 
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+def _instant(value: object) -> datetime:
+    if isinstance(value, str) and _INSTANT.fullmatch(value):
+        try:
+            found = datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+        else:
+            if 2000 <= found.year < 3000:
+                return found.replace(microsecond=found.microsecond // 1000 * 1000)
+    raise PydanticCustomError("datetime_parsing", "no moment with its zone")
+
+
 def _only_text(value: object) -> object:
     if not isinstance(value, str):
         raise PydanticCustomError("string_type", "not a string")
@@ -93,6 +111,15 @@ TimeZone = Annotated[
     AfterValidator(_time_zone),
 ]
 Language = Annotated[Literal["en", "de"], Field(description="Language of mails and pages.")]
+GivenInstant = Annotated[
+    datetime,
+    BeforeValidator(_instant),
+    Field(
+        description="Moment with its zone (RFC 3339), from 2000 to 2999; kept in UTC, to the millisecond.",
+        examples=["2026-11-23T09:30:00Z"],
+        json_schema_extra={"format": "date-time", "maxLength": 35},
+    ),
+]
 Instant = Annotated[
     datetime,
     PlainSerializer(lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "Z"), return_type=str),
