@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/articles", tags=["catalogue"], route_class=Idempo
 
 MayManage = Annotated[Access, on_platform(Permission.CATALOGUE_MANAGE)]
 Number = Annotated[str, Path(pattern=NUMBER, max_length=40, description="Number of the article.")]
-ArticleQuery = Annotated[lists.Query, list_query(articles.TABLE)]
+ArticleQuery = Annotated[lists.Query, list_query(articles.TABLE, example="SEN")]
 
 
 @router.get("", response_model=Page[ArticleRead])

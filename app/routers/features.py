@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/features", tags=["catalogue"], route_class=Idempo
 
 MayManage = Annotated[Access, on_platform(Permission.CATALOGUE_MANAGE)]
 Key = Annotated[str, Path(pattern=KEY, max_length=40, description="Key of the feature.")]
-FeatureQuery = Annotated[lists.Query, list_query(features.TABLE)]
+FeatureQuery = Annotated[lists.Query, list_query(features.TABLE, example="assets")]
 
 
 @router.get("", response_model=Page[FeatureRead])

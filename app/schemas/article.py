@@ -24,7 +24,10 @@ ArticlePrice = Annotated[
     Price,
     Field(description="Of one piece, for one billing period; an account's price model may have another price."),
 ]
-Period = Annotated[BillingPeriod, Field(description="For how long the price is paid.", examples=["monthly"])]
+Period = Annotated[
+    BillingPeriod,
+    Field(description="How often the price is due: once, or for every month, quarter or year.", examples=["monthly"]),
+]
 Grants = Annotated[
     list[ArticleGrant],
     Field(max_length=20, description="What one piece gives the account; a purchase copies them. Each feature once."),
