@@ -72,13 +72,15 @@ async def test_each_change_of_an_article_is_an_event(world: World, olivia: Async
     await olivia.post(ARTICLES, json=PACK)
     here = f"{ARTICLES}/LIC-A-10"
     tag = (await olivia.get(here)).headers["etag"]
-    change: dict[str, Any] = {"price": {"amount": "99.9", "currency": "CHF"}, "grants": [{"feature": "assets", "units": 20}],
-              "active_from_at": None, "active_until_at": "2030-01-01T01:00:00+01:00", "billing_period": "monthly"}  # fmt: skip
+    change: dict[str, Any] = {
+        "price": {"amount": "99.9", "currency": "CHF"}, "grants": [{"feature": "assets", "units": 20}],
+        "active_from_at": None, "active_until_at": "2030-01-01T01:00:00+01:00", "billing_period": "monthly",
+    }  # fmt: skip
     assert problem(await olivia.patch(here, json=change)) == (428, "precondition_required")
     changed = await olivia.patch(here, json=change, headers={"If-Match": tag})
     assert changed.status_code == 200, changed.text
     plain = {"duration": None, "grace_days": 0, "max_units_per_claim": None}
-    expected = change | {"price": {"amount": "99.90", "currency": "CHF"}, "active_until_at": "2030-01-01T00:00:00.000Z",
+    expected: dict[str, Any] = change | {"price": {"amount": "99.90", "currency": "CHF"}, "active_until_at": "2030-01-01T00:00:00.000Z",
                          "grants": [{"feature": "assets", "units": 20, **plain}]}  # fmt: skip
     assert {k: changed.json()[k] for k in change} == expected
     assert problem(await olivia.patch(here, json=change, headers={"If-Match": tag})) == (412, "version_mismatch")

@@ -167,6 +167,8 @@ async def test_the_list_is_filtered_sorted_searched_and_paged(olivia: AsyncClien
         ["users"],
         ["api_access"],
     )
+    await olivia.patch(f"{FEATURES}/users", json={"name": {"de": "Anwender"}}, headers=STAR)
+    assert (await keys(q="nutzer"), await keys(q="anwender")) == ([], ["users"])
     first = (await olivia.get(FEATURES, params={"limit": 2, "count": "true"})).json()
     assert (first["total"], await keys(limit=2, cursor=first["next_cursor"])) == (3, ["users"])
     assert faults(await olivia.get(FEATURES, params={"filter": "kind:eq:counter"})) == [
