@@ -46,7 +46,7 @@ class Operation:
     @property
     def of_everybody(self) -> bool:
         """The catalogue is no partner's: nobody's ids are in it, and everybody reads the same."""
-        return self.path.startswith("/v1/price-models")
+        return self.path.startswith(("/v1/features", "/v1/articles", "/v1/price-models"))
 
 
 def operations(world: World) -> list[Operation]:
@@ -263,12 +263,23 @@ class Requests:
         return jwt.get_unverified_claims(await self.world.token(person))["sid"]
 
     async def key(self, operation: Operation, actor: Actor) -> str:
-        return await self.price_model() if operation.of_everybody else await self.property(actor)
+        if operation.path.startswith("/v1/features"):
+            return (await self.entry("features", key=self.unique("feature_"), kind="quota"))["key"]
+        if operation.of_everybody:
+            return (await self.entry("price-models", key=self.unique("model_")))["key"]
+        return await self.property(actor)
 
-    async def price_model(self) -> str:
-        answer = await self.operator.post("/v1/price-models", json={"key": self.unique("model_"), "name": {"en": "M"}})
+    async def number(self, _operation: Operation, _actor: Actor) -> str:
+        return (await self.entry("articles", number=self.unique("A-"), **SOLD))["number"]
+
+    async def article(self, _actor: Actor) -> Any:
+        return {"number": self.unique("A-"), "name": {"en": "Fresh"}, **SOLD}
+
+    async def entry(self, nouns: str, **fields: Any) -> Any:
+        """A new one in the catalogue."""
+        answer = await self.operator.post(f"/v1/{nouns}", json={"name": {"en": "M"}, **fields})
         assert answer.status_code == 201, answer.text
-        return answer.json()["key"]
+        return answer.json()
 
     async def property(self, actor: Actor) -> str:
         stage = actor.stage
@@ -413,12 +424,14 @@ def _unique(field: str, template: str, **rest: Any) -> Callable[[Requests, Actor
 
 IMPORTING = ("createAccountImport", "confirmAccountImport", "cancelAccountImport")
 UNFINISHED = "checking,checked,running"
+SOLD = {"price": {"amount": "9.90", "currency": "EUR"}, "billing_period": "monthly"}
 LOG_IN = {"email": "bystander@example.com", "password": PASSWORD}
 
 PARAMETERS: dict[str, Callable[[Requests, Operation, Actor], Awaitable[str]]] = {
     "partner_id": Requests.partner_id,
     "account_id": Requests.account_id,
     "key": Requests.key,
+    "number": Requests.number,
     "view_id": Requests.view_id,
     "user_id": Requests.user_id,
     "invitation_id": Requests.invitation_id,
@@ -445,6 +458,10 @@ BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
     "AccountMemberUpdate": _fixed({"role": "account_viewer"}),
     "TextPropertyCreate": _unique("key", "{}", type="text", label={"en": "Fresh"}, filterable=False),
     "PropertyUpdate": Requests.relabelled,
+    "FeatureCreate": _unique("key", "{}", kind="quota", name={"en": "Fresh"}),
+    "FeatureUpdate": Requests.renamed,
+    "ArticleCreate": Requests.article,
+    "ArticleUpdate": Requests.renamed,
     "PriceModelCreate": _unique("key", "{}", name={"en": "Fresh"}),
     "PriceModelUpdate": Requests.renamed,
     "PropertyOrder": Requests.ordered,
