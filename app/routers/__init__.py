@@ -4,6 +4,7 @@ Addresses are tried in this order: what is asked most comes first.
 """
 
 from app.routers import (
+    account_articles,
     account_batches,
     account_imports,
     account_searches,
@@ -12,6 +13,7 @@ from app.routers import (
     exports,
     health,
     invitations,
+    licences,
     me,
     members,
     pages,
@@ -33,6 +35,7 @@ ROUTERS = [
     *(r.router for r in (
         account_imports, account_summaries, exports, views,
         members, invitations, switches, properties, partners, price_models,
+        account_articles, licences,
         sessions, me, registrations, password_resets, roles, health, pages,
     )),
 ]  # fmt: skip

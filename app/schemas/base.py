@@ -1,6 +1,7 @@
 """What all schemas share: strict inputs, complete outputs, and the few types that recur."""
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
@@ -51,6 +52,32 @@ def _only_text(value: object) -> object:
     return value
 
 
+MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.]{5,18}([Zz]|[+-][0-9]{2}:[0-9]{2})")
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _moment(value: object) -> datetime:
+    """A moment in RFC 3339, as precisely as it is shown."""
+    try:
+        if not isinstance(value, str) or not MOMENT.fullmatch(value):
+            raise ValueError
+        found = datetime.fromisoformat(value).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise PydanticCustomError("instant", "not a moment") from None
+    if not EARLIEST <= found < LATEST:
+        raise PydanticCustomError("instant", "too far away")
+    return found.replace(microsecond=found.microsecond // 1000 * 1000)
+
+
+def _line(value: str) -> str:
+    found = words.clean(value)
+    if not found:
+        raise PydanticCustomError("string_too_short", "too short", {"min_length": 1})
+    if not words.is_printable(found):
+        raise PydanticCustomError("unprintable", "unprintable characters")
+    return found
+
+
 Name = Annotated[str, Field(min_length=1, max_length=words.MAX_NAME), AfterValidator(_name)]
 ShownName = Annotated[str, Field(max_length=words.MAX_NAME, examples=["Nordwerk GmbH"])]
 Email = Annotated[
@@ -79,4 +106,38 @@ Instant = Annotated[
         examples=["2026-11-23T09:30:00.000Z"],
         json_schema_extra={"format": "date-time", "maxLength": 35},
     ),
+]
+GivenInstant = Annotated[
+    datetime,
+    BeforeValidator(_moment),
+    Field(
+        description="Moment (RFC 3339), to the millisecond.",
+        examples=["2026-12-01T00:00:00.000Z"],
+        json_schema_extra={"format": "date-time", "maxLength": 35},
+    ),
+]
+OrderNumber = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=64,
+        description="Number of the order, as your own systems know it.",
+        examples=["PO-2026-1188"],
+    ),
+    AfterValidator(_line),
+]
+InvoiceNumber = Annotated[
+    str,
+    Field(min_length=1, max_length=64, description="Number of the invoice.", examples=["RE-2026-0042"]),
+    AfterValidator(_line),
+]
+Reason = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=500,
+        description="Why, for whoever reads the change log.",
+        examples=["Agreed with the customer."],
+    ),
+    AfterValidator(_line),
 ]
