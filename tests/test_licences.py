@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.models import Licence, LicenceSource, SuspendedBy, utc_now
-from app.policy import Role
-from app.services import terms
+from app.models import PLATFORM, Licence, LicenceSource, SuspendedBy, utc_now
+from app.policy import Access, Caller, Role
+from app.services import account_articles, licences, terms
 from tests import shop
 from tests.conftest import Owner, World, problem
 from tests.test_purchases import STAR, Customer, after, done, faults, moment
@@ -253,6 +253,60 @@ async def test_an_archived_account_keeps_its_licences_and_nobody_changes_them(cu
         assert problem(await customer.anna.post(at(customer, licence, verb), json=body)) == (409, "account_archived")
     assert problem(await customer.anna.patch(at(customer, licence), json={}, headers=STAR)) == (409, "account_archived")
     assert await customer.licences() == [licence]
+
+
+# --- the pools that claims wait for ---
+
+
+async def test_whatever_changes_a_licence_waits_for_its_pool_and_happens_after(customer: Customer, owner: Owner):
+    """Whoever holds the pool (a claim, say) believes what it read of licences until it lets go."""
+    anna = customer.anna
+    await shop.article(customer.world, "S-10", shop.grant("assets", 10))
+    await shop.price_model(customer.world, "basic", shop.base("assets", 5))
+    mine = [await granted(customer) for _ in range(4)]
+    await done(anna.post(at(customer, mine[1], "suspend"), json={"reason": "X"}))
+    bought = [await customer.buy("S-10", ends_at=after(days=9)) for _ in range(4)]
+    changes: list[Any] = [
+        lambda: anna.post(f"{customer.here}/licences", json=TRIAL),
+        lambda: anna.post(at(customer, mine[0], "suspend"), json={"reason": "X"}),
+        lambda: anna.post(at(customer, mine[1], "resume")),
+        lambda: anna.post(at(customer, mine[2], "revoke"), json={"reason": "X"}),
+        lambda: anna.patch(at(customer, mine[3]), json={"units": 1}, headers=STAR),
+        lambda: anna.post(customer.articles, json={"article": "S-10"}),
+        lambda: customer.act(bought[0], "cancel"),
+        lambda: customer.act(bought[1], "renew"),
+        lambda: customer.act(bought[2], "upgrade", article="S-10"),
+        lambda: anna.patch(f"{customer.articles}/{bought[3]['id']}", json={"order_number": "PO"}, headers=STAR),
+        lambda: anna.patch(customer.here, json={"price_model": "basic"}, headers=STAR),
+        lambda: anna.patch(customer.here, json={"price_model": None}, headers=STAR),
+    ]
+    for n, change in enumerate(changes):
+        before = await customer.licences(limit=200)
+        async with owner.transaction():
+            await owner.rows("SELECT FROM usages WHERE feature = 'assets' FOR UPDATE")
+            waiting = asyncio.create_task(change())
+            assert await asyncio.wait({waiting}, timeout=0.1) == (set(), {waiting}), n
+            assert await customer.licences(limit=200) == before
+            released = terms.now()
+        assert (await waiting).is_success, n
+        news = [moment(x[k]) for x in await customer.licences(limit=200) for k in ("starts_at", "ends_at")
+                if x[k] and x not in before]  # fmt: skip
+        assert [m for m in news if released - timedelta(seconds=0.1) < m < released] == [], n
+
+
+async def test_the_services_for_an_overview_show_what_runs_or_is_to_come(customer: Customer):
+    await shop.article(customer.world, "S-10", shop.grant("assets", 10))
+    over = await customer.buy("S-10", starts_at=after(days=-2), ends_at=after(days=-1))
+    runs, comes = await customer.buy("S-10"), await customer.buy("S-10", starts_at=after(days=1))
+    access = Access(
+        Caller(PLATFORM, PLATFORM), customer.partner.id, frozenset({Role.PARTNER_ADMIN}), customer.account.id
+    )
+    async with customer.world.transaction(customer.partner.id) as db:
+        purchases = await account_articles.of_account(db, access)
+        rights = await licences.of_account(db, access)
+    assert [str(p["id"]) for p in purchases] == [comes["id"], runs["id"]]
+    assert [str(x["account_article_id"]) for x in rights] == [runs["id"], comes["id"]]
+    assert over["state"] == "ended"
 
 
 # --- the clock ---

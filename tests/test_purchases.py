@@ -512,7 +512,7 @@ async def test_the_lists_are_filtered_sorted_searched_and_paged(customer: Custom
 
     assert await found(customer.articles) == ["third", "second", "first"]
     assert await found(elsewhere.articles) == ["fourth"]
-    assert await found(everywhere) == ["fourth", "third", "second", "first"]
+    assert await found(everywhere) == ["third", "fourth", "second", "first"]
     assert await found(everywhere, filter=f"account_id:eq:{other.id}") == ["fourth"]
     for query, expected in {
         "article:eq:S-10": ["third", "first"], "article:starts_with:L": ["second"], "order_number:eq:PO-1": ["first"],
@@ -524,6 +524,7 @@ async def test_the_lists_are_filtered_sorted_searched_and_paged(customer: Custom
         assert await found(customer.articles, filter=query) == expected, query
     assert await found(customer.articles, sort="ends_at,starts_at") == ["first", "second", "third"]
     assert await found(customer.articles, sort="-order_number") == ["second", "first", "third"]
+    assert await found(everywhere, sort="-created_at") == ["fourth", "third", "second", "first"]
     assert await found(everywhere, q="po-1") == ["fourth", "first"]
     assert await found(everywhere, q="re-2", sort="article") == ["second"]
     page = await done(anna.get(everywhere, params={"limit": 3, "count": "true", "filter": "article:eq:S-10"}))

@@ -53,9 +53,9 @@ SEARCH: Final = licences.searched(AccountArticle.article, AccountArticle.order_n
 TABLE: Final = lists.Table(AccountArticle, COLUMNS, sort="-starts_at", search=SEARCH)
 OF_PARTNER: Final = lists.Table(
     AccountArticle, COLUMNS | {"account_id": lists.Column(AccountArticle.account_id, ("eq", "in"), lists.id_of)},
-    sort="-created_at", search=SEARCH,
+    sort="-starts_at", search=SEARCH,
 )  # fmt: skip
-"""The same over all accounts of a partner: what was bought last comes first."""
+"""The same over all accounts of a partner."""
 MAX_SHOWN: Final = 1000
 
 
