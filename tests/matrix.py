@@ -16,6 +16,7 @@ from app.models import PLATFORM, Account, Base, Partner, PartnerMember, Throttle
 from app.policy import ACCOUNT_ROLES, GRANTS, INSIDE, PARTNER_ROLES, WITH_SESSION_ONLY, Permission, Role, allowing
 from app.policy import Request as Origin
 from app.services import invitations, passwords, sessions, totp
+from tests import shop
 from tests.conftest import PASSWORD, World, join, password_hash
 
 R = Role
@@ -341,6 +342,46 @@ class Requests:
             await self.world.worker().import_all()
         return found
 
+    async def purchase_id(self, _operation: Operation, actor: Actor) -> str:
+        stage = actor.stage
+        if (found := stage.spares.get(("purchase_id", True))) is None:
+            body = {"article": await self.sold_article(), "ends_at": "2199-01-01T00:00:00Z", "order_number": stage.tag}
+            found = stage.spares["purchase_id", True] = await self._made(f"{stage.account_path}/articles", body)
+        return found
+
+    async def licence_id(self, _operation: Operation, actor: Actor) -> str:
+        stage = actor.stage
+        if (found := stage.spares.get(("licence_id", True))) is None:
+            body = await self.licence(actor) | {"order_number": stage.tag}
+            found = stage.spares["licence_id", True] = await self._made(f"{stage.account_path}/licences", body)
+        return found
+
+    async def _made(self, path: str, body: Any) -> str:
+        answer = await self.operator.post(path, json=body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
+
+    async def sold_article(self) -> str:
+        found = self.unique("A-")
+        await shop.article(self.world, found, shop.grant(await self.feature(), 10))
+        return found
+
+    async def feature(self) -> str:
+        found = self.unique("feature_")
+        await shop.feature(self.world, found)
+        return found
+
+    async def purchase(self, _actor: Actor) -> Any:
+        return {"article": await self.sold_article()}
+
+    async def licence(self, _actor: Actor) -> Any:
+        return {"feature": await self.feature(), "units": 1, "reason": "A trial."}
+
+    async def suspended(self, actor: Actor) -> None:
+        licence = f"{actor.stage.account_path}/licences/{actor.stage.spares['licence_id', True]}"
+        answer = await actor.client.post(f"{licence}/suspend", json={"reason": "By the one who lifts it."})
+        assert answer.status_code == 200, answer.text
+
     async def invite(self, stage: Stage, email: str, *, of_account: bool) -> str:
         role = R.ACCOUNT_VIEWER if of_account else R.PARTNER_VIEWER
         place = stage.account_path if of_account else stage.path
@@ -437,6 +478,8 @@ PARAMETERS: dict[str, Callable[[Requests, Operation, Actor], Awaitable[str]]] = 
     "invitation_id": Requests.invitation_id,
     "session_id": Requests.session_id,
     "import_id": Requests.import_id,
+    "purchase_id": Requests.purchase_id,
+    "licence_id": Requests.licence_id,
 }
 
 BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
@@ -465,6 +508,15 @@ BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
     "PriceModelCreate": _unique("key", "{}", name={"en": "Fresh"}),
     "PriceModelUpdate": Requests.renamed,
     "PropertyOrder": Requests.ordered,
+    "AccountArticleCreate": Requests.purchase,
+    "AccountArticleUpdate": _unique("order_number", "O-{}"),
+    "AccountArticleCancel": _fixed({}),
+    "AccountArticleRenew": _fixed({}),
+    "AccountArticleUpgrade": Requests.purchase,
+    "LicenceCreate": Requests.licence,
+    "LicenceUpdate": _unique("order_number", "O-{}"),
+    "LicenceSuspend": _fixed({"reason": "A test."}),
+    "LicenceRevoke": _fixed({"reason": "A test."}),
     "ViewCreate": _unique("name", "View {}"),
     "ViewUpdate": _unique("name", "View {}"),
     "AccountSearch": _fixed({"q": "account"}),
@@ -481,4 +533,5 @@ BEFORE: dict[str, Callable[[Requests, Actor], Awaitable[None]]] = {
     "disableTotp": Requests.totp_on,
     "renewRecoveryCodes": Requests.totp_on,
     "restoreAccount": Requests.archived,
+    "resumeLicence": Requests.suspended,
 }

@@ -173,6 +173,22 @@ def test_members_of_accounts_come_and_go_where_they_are_counted():
             assert not re.search(r"\bAccountMember\(", path.read_text()), path
 
 
+def test_licences_begin_and_end_where_their_pools_are_held():
+    """Whoever claims waits for the pool's row and believes what it reads then: no licence changes past that row."""
+    for _, path, text in sources():
+        inside = path.relative_to(ROOT / "app").as_posix()
+        if inside not in {"services/licence_grants.py", "models/licence.py"}:
+            assert not re.search(r"(?<!class )\bLicence\(", text), f"{path.name} makes licences"
+        if inside != "services/base_grants.py":
+            assert not re.search(r"\b(insert\(db, |(update|delete|insert)\()Licence\b", text), (
+                f"{path.name} writes licences"
+            )
+    ending = {path.name for _, path, text in sources() if "events.changed(licence" in text}
+    assert ending == {"licence_grants.py", "licences.py"}
+    for name in ("licence_grants", "base_grants", "licences"):
+        assert re.search(r"await pools\.hold(_many)?\(", (ROOT / "app" / "services" / f"{name}.py").read_text()), name
+
+
 def test_sql_by_hand_stands_in_one_reviewed_place():
     found = {path.name for _, path, text in sources() if "exec_driver_sql" in text}
     assert found == {"tenancy.py", "bulks.py"}

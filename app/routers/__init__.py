@@ -4,6 +4,7 @@ Addresses are tried in this order: what is asked most comes first.
 """
 
 from app.routers import (
+    account_articles,
     account_batches,
     account_imports,
     account_searches,
@@ -14,6 +15,7 @@ from app.routers import (
     features,
     health,
     invitations,
+    licences,
     me,
     members,
     pages,
@@ -35,6 +37,7 @@ ROUTERS = [
     *(r.router for r in (
         account_imports, account_summaries, exports, views,
         members, invitations, switches, properties, partners, features, articles, price_models,
+        account_articles, licences,
         sessions, me, registrations, password_resets, roles, health, pages,
     )),
 ]  # fmt: skip

@@ -79,6 +79,15 @@ def _only_text(value: object) -> object:
     return value
 
 
+def _line(value: str) -> str:
+    found = words.clean(value)
+    if not found:
+        raise PydanticCustomError("string_too_short", "too short", {"min_length": 1})
+    if not words.is_printable(found):
+        raise PydanticCustomError("unprintable", "unprintable characters")
+    return found
+
+
 Name = Annotated[str, Field(min_length=1, max_length=words.MAX_NAME), AfterValidator(_name)]
 ShownName = Annotated[str, Field(max_length=words.MAX_NAME, examples=["Nordwerk GmbH"])]
 Email = Annotated[
@@ -128,4 +137,29 @@ Instant = Annotated[
         examples=["2026-11-23T09:30:00.000Z"],
         json_schema_extra={"format": "date-time", "maxLength": 35},
     ),
+]
+OrderNumber = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=64,
+        description="Number of the order, as your own systems know it.",
+        examples=["PO-2026-1188"],
+    ),
+    AfterValidator(_line),
+]
+InvoiceNumber = Annotated[
+    str,
+    Field(min_length=1, max_length=64, description="Number of the invoice.", examples=["RE-2026-0042"]),
+    AfterValidator(_line),
+]
+Reason = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=500,
+        description="Why, for whoever reads the change log.",
+        examples=["Agreed with the customer."],
+    ),
+    AfterValidator(_line),
 ]

@@ -13,7 +13,7 @@ from app.express import line_of
 from app.models import Account, AccountStatus
 from app.policy import Access
 from app.problems import AccountArchived, AccountSuspended, NameTaken, NotFound
-from app.services import columns, events, openings, price_models, uniques
+from app.services import base_grants, columns, events, openings, price_models, uniques
 from app.services.columns import Columns
 
 
@@ -70,7 +70,10 @@ async def update(db: AsyncSession, access: Access, account: Account, values: dic
         had = account.properties
         values["properties"] = await columns.merge(await line_of(db), access, found, had, patch)
         await uniques.keep(db, found, account, had, values["properties"])
-    return await _change(db, access, account, "account.updated", values, found)
+    before = account.price_model
+    account = await _change(db, access, account, "account.updated", values, found)
+    await base_grants.move(db, access, [base_grants.Move(account.id, before, account.price_model)])
+    return account
 
 
 async def archive(db: AsyncSession, access: Access, account: Account) -> Account:

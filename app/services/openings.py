@@ -1,4 +1,6 @@
-"""Opening an account, in one statement: the account, its admin, its unique values and what the change log says."""
+"""Opening an account, in one statement: the account, its admin, its unique values, the licences of its price model and
+what the change log says.
+"""
 
 from collections.abc import Mapping
 from functools import cache
@@ -8,14 +10,14 @@ from uuid import UUID
 
 from app import words
 from app.express import Driver, run
-from app.models import Account, AccountMember, AccountStatus, Event, UniqueValue, new_id, utc_now
+from app.models import Account, AccountMember, AccountStatus, Event, Licence, UniqueValue, new_id, utc_now
 from app.policy import Access, Role
 from app.problems import Fault, NameTaken, ValueTaken
-from app.services import bulks, columns, events, price_models, uniques
+from app.services import base_grants, bulks, columns, events, price_models, uniques
 from app.services.columns import Columns
 
 Row = dict[str, Any]
-TABLES: Final = (Account, AccountMember, UniqueValue, Event)
+TABLES: Final = (Account, AccountMember, UniqueValue, Event, Licence)
 
 
 async def write(line: Driver, access: Access, known: Columns, *, name: str, price_model: str | None,
@@ -37,7 +39,8 @@ async def write(line: Driver, access: Access, known: Columns, *, name: str, pric
     taken = [(d, uniques.digest(d, values[d.key])) for d in known.by_key.values() if d.unique and d.key in values]
     held = [{"partner_id": access.partner_id, "property_id": d.id, "digest": digest, "account_id": account["id"]}
             for d, digest in sorted(taken, key=lambda t: (t[0].id, t[1]))]  # fmt: skip
-    rows = ([account], [member], held, _said(access, account, member))
+    licences = await base_grants.of_new(line, access, account["id"], price_model)
+    rows = ([account], [member], held, _said(access, account, member, licences), licences)
     sent = [value for model, some in zip(TABLES, rows, strict=True) for value in bulks.flat(model, some)]
     ((opened, had),) = await run(line, _statement(*map(len, rows)), *sent)
     if not opened:
@@ -64,7 +67,7 @@ def _member(access: Access, account_id: UUID) -> Row:
             "role": Role.ACCOUNT_ADMIN, "created_at": now, "updated_at": now, "version": 1}  # fmt: skip
 
 
-def _said(access: Access, account: Row, member: Row) -> list[Row]:
+def _said(access: Access, account: Row, member: Row, licences: list[Row]) -> list[Row]:
     """What the change log says of it."""
     account_id = account["id"]
     opened = {k: account[k] for k in ("name", "status", "price_model", "time_zone", "properties")}
@@ -74,6 +77,9 @@ def _said(access: Access, account: Row, member: Row) -> list[Row]:
                                         ("account_member.added", AccountMember, member, joined)):  # fmt: skip
         fact = events.Fact(subject["id"], None, facts, account_id)
         shared, rows = events.rows(access, type, model.__subject__, [fact])
+        found += [{**shared, **row} for row in rows]
+    if licences:
+        shared, rows = base_grants.told(access, licences)
         found += [{**shared, **row} for row in rows]
     return found
 
@@ -85,11 +91,13 @@ def _statement(*counts: int) -> str:
     for model, count in zip(TABLES, counts, strict=True):
         inserts.append(bulks.inserting(model, count, first))
         first += count * bulks.width(model)
-    account, member, held, said = inserts
+    account, member, held, said, granted = inserts
     then = "WHERE EXISTS (SELECT FROM account)"
-    steps = (
+    steps = [
         f"account AS ({account} ON CONFLICT DO NOTHING RETURNING id)", f"member AS ({member} {then})",
         f"held AS ({held} {then} ON CONFLICT DO NOTHING RETURNING property_id)", f"said AS ({said} {then})",
-    )  # fmt: skip
+    ]  # fmt: skip
+    if counts[-1]:
+        steps.append(f"granted AS ({granted} {then})")
     written = "SELECT (SELECT count(*) FROM account), (SELECT array_agg(property_id) FROM held)"
     return f"WITH {', '.join(steps)} {written}"
