@@ -70,6 +70,10 @@ async def scene(world: World) -> Scene:
     column = await anna.post(f"{here}/properties", json={"key": "city", "type": "text", "label": {"en": "City"}})
     assert column.status_code == 201, column.text
     ids["key"] = "city"
+    article = {"number": "SRV-1", "name": {"en": "Visit"}, "price": {"amount": "80", "currency": "EUR"}}
+    sold = await operator.post("/v1/articles", json=article | {"billing_period": "once"})
+    assert sold.status_code == 201, sold.text
+    ids["number"] = "SRV-1"
     ids["view_id"] = (await anna.post(f"{here}/views", json={"name": "Cities", "shared": True})).json()["id"]
     upload = await anna.post(f"{here}/account-imports", files={"file": ("a.csv", b"name\nA\n")})
     assert upload.status_code == 201, upload.text
