@@ -70,10 +70,6 @@ MESSAGES: dict[str, Text] = {
     "duration_too_long": Text("At most a hundred years.", "Höchstens hundert Jahre."),
     "address_in_name": Text("Must not hold a web address.", "Darf keine Webadresse enthalten."),
     "unprintable": Text("Holds characters that cannot be shown.", "Enthält nicht darstellbare Zeichen."),
-    "instant": Text(
-        "Must be a moment (RFC 3339) between 1970 and 2200.",
-        "Muss ein Zeitpunkt (RFC 3339) zwischen 1970 und 2200 sein.",
-    ),
 }
 EMPTY = Text("Must not be empty.", "Darf nicht leer sein.")
 UNKNOWN = Text("Is not valid.", "Ist nicht gültig.")
