@@ -175,7 +175,7 @@ async def test_a_period_in_the_past_or_the_future_is_what_the_clock_makes_of_it(
     past = await customer.buy("S-10", starts_at=after(days=-3), ends_at=after(days=-1))
     future = await customer.buy("S-10", starts_at=after(days=1))
     assert (past["state"], future["state"]) == ("ended", "scheduled")
-    soon = await customer.buy("S-10", starts_at=after(seconds=-1), ends_at=after(seconds=0.5))
+    soon = await customer.buy("S-10", starts_at=after(seconds=-1), ends_at=after(seconds=1.5))
     assert soon["state"] == "active"
     states = {x["account_article_id"]: x["state"] for x in await customer.licences()}
     assert states == {past["id"]: "expired", future["id"]: "scheduled", soon["id"]: "active"}
