@@ -31,7 +31,7 @@ TAGS: Final = {
     "accounts": "Child accounts: the customers of a partner.",
     "imports": "Accounts from CSV and XLSX files: a dry run first, then a job.",
     "properties": "The columns of the accounts table that a partner invents.",
-    "catalogue": "What the service offers: price models.",
+    "catalogue": "What the service offers: features that may be used, articles that are sold, and price models.",
     "purchases": "Articles that accounts bought: bought, cancelled, renewed, upgraded.",
     "licences": "What accounts may use and for how long: by purchase, by price model, by hand.",
     "views": "Saved views of the accounts table.",

@@ -393,6 +393,13 @@ class KeyTaken(Problem):
                   "Er ist vergeben: an etwas Archiviertes, oder eine Eigenschaft, die noch gelöscht wird.")  # fmt: skip
 
 
+class NumberTaken(Problem):
+    status, code = 409, "number_taken"
+    title = Text("The number is already in use", "Die Nummer ist schon vergeben")
+    detail = Text("Another article has it, perhaps an archived one.",
+                  "Ein anderer Artikel hat sie, vielleicht ein archivierter.")  # fmt: skip
+
+
 class TooManyProperties(Problem):
     status, code = 409, "too_many_properties"
     title = Text("There are too many properties", "Es gibt zu viele Eigenschaften")

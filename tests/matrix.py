@@ -16,7 +16,6 @@ from app.models import PLATFORM, Account, Base, Partner, PartnerMember, Throttle
 from app.policy import ACCOUNT_ROLES, GRANTS, INSIDE, PARTNER_ROLES, WITH_SESSION_ONLY, Permission, Role, allowing
 from app.policy import Request as Origin
 from app.services import invitations, passwords, sessions, totp
-from tests import shop
 from tests.conftest import PASSWORD, World, join, password_hash
 
 R = Role
@@ -47,7 +46,7 @@ class Operation:
     @property
     def of_everybody(self) -> bool:
         """The catalogue is no partner's: nobody's ids are in it, and everybody reads the same."""
-        return self.path.startswith("/v1/price-models")
+        return self.path.startswith(("/v1/features", "/v1/articles", "/v1/price-models"))
 
 
 def operations(world: World) -> list[Operation]:
@@ -264,12 +263,23 @@ class Requests:
         return jwt.get_unverified_claims(await self.world.token(person))["sid"]
 
     async def key(self, operation: Operation, actor: Actor) -> str:
-        return await self.price_model() if operation.of_everybody else await self.property(actor)
+        if operation.path.startswith("/v1/features"):
+            return await self.quota()
+        if operation.of_everybody:
+            return (await self.entry("price-models", key=self.unique("model_")))["key"]
+        return await self.property(actor)
 
-    async def price_model(self) -> str:
-        answer = await self.operator.post("/v1/price-models", json={"key": self.unique("model_"), "name": {"en": "M"}})
+    async def number(self, _operation: Operation, _actor: Actor) -> str:
+        return (await self.entry("articles", number=self.unique("A-"), **SOLD))["number"]
+
+    async def article(self, _actor: Actor) -> Any:
+        return {"number": self.unique("A-"), "name": {"en": "Fresh"}, **SOLD}
+
+    async def entry(self, nouns: str, **fields: Any) -> Any:
+        """A new one in the catalogue."""
+        answer = await self.operator.post(f"/v1/{nouns}", json={"name": {"en": "M"}, **fields})
         assert answer.status_code == 201, answer.text
-        return answer.json()["key"]
+        return answer.json()
 
     async def property(self, actor: Actor) -> str:
         stage = actor.stage
@@ -334,7 +344,7 @@ class Requests:
     async def purchase_id(self, _operation: Operation, actor: Actor) -> str:
         stage = actor.stage
         if (found := stage.spares.get(("purchase_id", True))) is None:
-            body = {"article": await self.article(), "ends_at": "2199-01-01T00:00:00Z", "order_number": stage.tag}
+            body = {"article": await self.sold(), "ends_at": "2199-01-01T00:00:00Z", "order_number": stage.tag}
             found = stage.spares["purchase_id", True] = await self._made(f"{stage.account_path}/articles", body)
         return found
 
@@ -350,21 +360,19 @@ class Requests:
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
 
-    async def article(self) -> str:
-        found = self.unique("A-")
-        await shop.article(self.world, found, shop.grant(await self.feature(), 10))
-        return found
+    async def sold(self) -> str:
+        """The number of an article that grants something."""
+        grant = {"feature": await self.quota(), "units": 10}
+        return (await self.entry("articles", number=self.unique("A-"), grants=[grant], **SOLD))["number"]
 
-    async def feature(self) -> str:
-        found = self.unique("feature_")
-        await shop.feature(self.world, found)
-        return found
+    async def quota(self) -> str:
+        return (await self.entry("features", key=self.unique("feature_"), kind="quota"))["key"]
 
     async def purchase(self, _actor: Actor) -> Any:
-        return {"article": await self.article()}
+        return {"article": await self.sold()}
 
     async def licence(self, _actor: Actor) -> Any:
-        return {"feature": await self.feature(), "units": 1, "reason": "A trial."}
+        return {"feature": await self.quota(), "units": 1, "reason": "A trial."}
 
     async def suspended(self, actor: Actor) -> None:
         licence = f"{actor.stage.account_path}/licences/{actor.stage.spares['licence_id', True]}"
@@ -454,12 +462,14 @@ def _unique(field: str, template: str, **rest: Any) -> Callable[[Requests, Actor
 
 IMPORTING = ("createAccountImport", "confirmAccountImport", "cancelAccountImport")
 UNFINISHED = "checking,checked,running"
+SOLD = {"price": {"amount": "9.90", "currency": "EUR"}, "billing_period": "monthly"}
 LOG_IN = {"email": "bystander@example.com", "password": PASSWORD}
 
 PARAMETERS: dict[str, Callable[[Requests, Operation, Actor], Awaitable[str]]] = {
     "partner_id": Requests.partner_id,
     "account_id": Requests.account_id,
     "key": Requests.key,
+    "number": Requests.number,
     "view_id": Requests.view_id,
     "user_id": Requests.user_id,
     "invitation_id": Requests.invitation_id,
@@ -488,6 +498,10 @@ BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
     "AccountMemberUpdate": _fixed({"role": "account_viewer"}),
     "TextPropertyCreate": _unique("key", "{}", type="text", label={"en": "Fresh"}, filterable=False),
     "PropertyUpdate": Requests.relabelled,
+    "FeatureCreate": _unique("key", "{}", kind="quota", name={"en": "Fresh"}),
+    "FeatureUpdate": Requests.renamed,
+    "ArticleCreate": Requests.article,
+    "ArticleUpdate": Requests.renamed,
     "PriceModelCreate": _unique("key", "{}", name={"en": "Fresh"}),
     "PriceModelUpdate": Requests.renamed,
     "PropertyOrder": Requests.ordered,

@@ -111,11 +111,11 @@ async def test_what_cannot_be_granted(customer: Customer):
         ({"feature": "api_access", "units": 2}, ("/units", "too_many_units")),
         ({"units": -1}, ("/units", "greater_than_equal")), ({"units": 2**31}, ("/units", "less_than_equal")),
         ({"units": 1.5}, ("/units", "int_type")), ({"reason": None}, ("/reason", "string_type")),
-        ({"reason": "  "}, ("/reason", "string_too_short")), ({"grace_days": 3661}, ("/grace_days", "less_than_equal")),
+        ({"reason": "  "}, ("/reason", "string_too_short")), ({"grace_days": 366}, ("/grace_days", "less_than_equal")),
         ({"max_units_per_claim": 0}, ("/max_units_per_claim", "greater_than_equal")),
         ({"ends_at": after(days=-1)}, ("/ends_at", "not_after_start")),
         ({"ends_at": after(days=1), "duration": "P1D"}, ("/duration", "either_or")),
-        ({"duration": "P0D"}, ("/duration", "string_pattern_mismatch")), ({"duration": "P9999Y"}, ("/duration", "too_late")),
+        ({"duration": "P0D"}, ("/duration", "string_pattern_mismatch")), ({"duration": "P101Y"}, ("/duration", "duration_too_long")),
         ({"source": "article"}, ("/source", "extra_forbidden")),
     ):  # fmt: skip
         answer = await customer.anna.post(f"{customer.here}/licences", json=TRIAL | change)

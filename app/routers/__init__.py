@@ -10,7 +10,9 @@ from app.routers import (
     account_searches,
     account_summaries,
     accounts,
+    articles,
     exports,
+    features,
     health,
     invitations,
     licences,
@@ -34,7 +36,7 @@ ROUTERS = [
     account_imports.uploads,
     *(r.router for r in (
         account_imports, account_summaries, exports, views,
-        members, invitations, switches, properties, partners, price_models,
+        members, invitations, switches, properties, partners, features, articles, price_models,
         account_articles, licences,
         sessions, me, registrations, password_resets, roles, health, pages,
     )),

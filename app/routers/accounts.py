@@ -93,7 +93,7 @@ async def get_account_overview(access: MayRead, db: Db) -> dict[str, Any]:
 async def update_account(
     body: AccountUpdate, access: MayUpdate, db: Db, match: IfMatch, response: Response
 ) -> dict[str, Any]:
-    """Rename, suspend or resume an account, change its price model or property values: all of it, or nothing."""
+    """Rename, suspend or resume an account, change its price model, time zone or property values: all, or nothing."""
     account = match.check(await accounts.get(db, access, lock=True))
     account = await accounts.update(db, access, account, body.model_dump(exclude_unset=True))
     return await _shown(db, access, account, response)

@@ -2,7 +2,8 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
@@ -46,27 +47,36 @@ def _email(value: str) -> str:
         raise PydanticCustomError("email", "not an e-mail address") from None
 
 
+TIME_ZONES: Final = available_timezones() - {"localtime", "Factory"}  # which some systems have, and no other knows
+
+
+def _time_zone(value: str) -> str:
+    if value not in TIME_ZONES:
+        raise PydanticCustomError("time_zone", "no time zone")
+    return value
+
+
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+def _instant(value: object) -> datetime:
+    if isinstance(value, str) and _INSTANT.fullmatch(value):
+        try:
+            found = datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+        else:
+            if 2000 <= found.year < 3000:
+                return found.replace(microsecond=found.microsecond // 1000 * 1000)
+    raise PydanticCustomError("datetime_parsing", "no moment with its zone")
+
+
 def _only_text(value: object) -> object:
     if not isinstance(value, str):
         raise PydanticCustomError("string_type", "not a string")
     return value
-
-
-MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.]{5,18}([Zz]|[+-][0-9]{2}:[0-9]{2})")
-EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-
-
-def _moment(value: object) -> datetime:
-    """A moment in RFC 3339, as precisely as it is shown."""
-    try:
-        if not isinstance(value, str) or not MOMENT.fullmatch(value):
-            raise ValueError
-        found = datetime.fromisoformat(value).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise PydanticCustomError("instant", "not a moment") from None
-    if not EARLIEST <= found < LATEST:
-        raise PydanticCustomError("instant", "too far away")
-    return found.replace(microsecond=found.microsecond // 1000 * 1000)
 
 
 def _line(value: str) -> str:
@@ -97,22 +107,34 @@ ShownEmail = Annotated[
 Password = Annotated[
     str, BeforeValidator(_only_text), Field(min_length=1, max_length=1024, examples=["correct horse battery"])
 ]
+TimeZone = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_+/-]+$",
+        description="Name of a time zone in the IANA database. Whoever counts in days, months or years counts by its "
+        "calendar and its clocks.",
+        examples=["Europe/Berlin"],
+    ),
+    AfterValidator(_time_zone),
+]
 Language = Annotated[Literal["en", "de"], Field(description="Language of mails and pages.")]
+GivenInstant = Annotated[
+    datetime,
+    BeforeValidator(_instant),
+    Field(
+        description="Moment with its zone (RFC 3339), from 2000 to 2999; kept in UTC, to the millisecond.",
+        examples=["2026-11-23T09:30:00Z"],
+        json_schema_extra={"format": "date-time", "maxLength": 35},
+    ),
+]
 Instant = Annotated[
     datetime,
     PlainSerializer(lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "Z"), return_type=str),
     Field(
         description="Moment in UTC (RFC 3339).",
         examples=["2026-11-23T09:30:00.000Z"],
-        json_schema_extra={"format": "date-time", "maxLength": 35},
-    ),
-]
-GivenInstant = Annotated[
-    datetime,
-    BeforeValidator(_moment),
-    Field(
-        description="Moment (RFC 3339), to the millisecond.",
-        examples=["2026-12-01T00:00:00.000Z"],
         json_schema_extra={"format": "date-time", "maxLength": 35},
     ),
 ]

@@ -2,19 +2,22 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", max_length=3, description="ISO 4217.", examples=["EUR"])]
+
 
 class Price(BaseModel):
-    """An exact amount of money."""
+    """An exact amount of a currency."""
 
     model_config = {"extra": "forbid"}
 
     amount: Annotated[
         str,
         Field(
-            pattern=r"^[0-9]{1,14}(\.[0-9]{1,4})?$",
-            max_length=19,
-            description="Decimal number, as a string.",
+            pattern=r"^[0-9]{1,12}(\.[0-9]{1,4})?$",
+            max_length=17,
+            description="Decimal number with at most as many places as the currency has (ISO 4217); shown with all of "
+            "them.",
             examples=["12.50"],
         ),
     ]
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", max_length=3, description="ISO 4217.", examples=["EUR"])]
+    currency: Currency

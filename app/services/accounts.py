@@ -19,7 +19,7 @@ from app.services.columns import Columns
 
 async def create(
     db: AsyncSession, access: Access, *, name: str, price_model: str | None = None,
-    properties: Mapping[str, Any] = MappingProxyType({}),
+    time_zone: str | None = None, properties: Mapping[str, Any] = MappingProxyType({}),
 ) -> Account:  # fmt: skip
     """Open a child account; whoever creates it becomes its admin.
 
@@ -31,7 +31,7 @@ async def create(
     found = await columns.steady(db, access.partner_id)
     await db.flush()  # what was added before is there, for a statement that the session knows nothing of
     opened = await openings.write(
-        await line_of(db), access, found, name=name, price_model=price_model, properties=properties
+        await line_of(db), access, found, name=name, price_model=price_model, time_zone=time_zone, properties=properties
     )
     return await db.get_one(Account, (access.partner_id, opened.id))
 
@@ -52,7 +52,7 @@ async def get(db: AsyncSession, access: Access, *, lock: bool = False) -> Accoun
 
 
 async def update(db: AsyncSession, access: Access, account: Account, values: dict[str, Any]) -> Account:
-    """Rename, suspend or resume; change price model or property values (a merge patch), all or nothing.
+    """Rename, suspend or resume; change price model, time zone or property values (a merge patch), all or nothing.
 
     Raises:
         AccountArchived: restore it first.
@@ -106,7 +106,7 @@ def shown(found: Columns, access: Access, account: Account, only: Set[str] | Non
     masked = columns.masks(access)
     return {
         "id": account.id, "partner_id": account.partner_id, "name": account.name, "status": account.status,
-        "price_model": account.price_model, "member_count": account.member_count,
+        "price_model": account.price_model, "time_zone": account.time_zone, "member_count": account.member_count,
         "properties": found.shown(account.properties, masked=masked, only=only),
         "masked_properties": found.hidden(account.properties, masked=masked),
         "created_at": account.created_at, "updated_at": account.updated_at,

@@ -129,7 +129,7 @@ def _moved(change: Change) -> base_grants.Move:
 
 
 def _created(change: Change) -> events.Fact:
-    facts = {"name": change.name, "status": change.status, "price_model": change.price_model,
+    facts = {"name": change.name, "status": change.status, "price_model": change.price_model, "time_zone": None,
              "properties": change.properties}  # fmt: skip
     return events.Fact(change.account_id, None, facts, change.account_id)
 

@@ -21,7 +21,7 @@ TABLES: Final = (Account, AccountMember, UniqueValue, Event, Licence)
 
 
 async def write(line: Driver, access: Access, known: Columns, *, name: str, price_model: str | None,
-                properties: Mapping[str, Any]) -> Account:  # fmt: skip
+                time_zone: str | None, properties: Mapping[str, Any]) -> Account:  # fmt: skip
     """Open a child account; whoever creates it becomes its admin. Returns it as a plain object, of no session.
 
     Call it under the lock of `columns.steady`.
@@ -33,7 +33,8 @@ async def write(line: Driver, access: Access, known: Columns, *, name: str, pric
     """
     await price_models.check(line, access, None, price_model)
     values = await columns.merge(line, access, known, {}, columns.with_defaults(known, properties), new=True)
-    account = _account(access.partner_id, known, name, price_model, values)
+    own = {"name": name, "price_model": price_model, "time_zone": time_zone, "properties": dict(values)}
+    account = _account(access.partner_id, known, own)
     member = _member(access, account["id"])
     taken = [(d, uniques.digest(d, values[d.key])) for d in known.by_key.values() if d.unique and d.key in values]
     held = [{"partner_id": access.partner_id, "property_id": d.id, "digest": digest, "account_id": account["id"]}
@@ -51,13 +52,12 @@ async def write(line: Driver, access: Access, known: Columns, *, name: str, pric
     return cast("Account", SimpleNamespace(**account, etag=str(account["version"])))
 
 
-def _account(partner_id: UUID, known: Columns, name: str, price_model: str | None, values: Mapping[str, Any]) -> Row:
-    now, search = utc_now(), words.search_key(name)
+def _account(partner_id: UUID, known: Columns, own: Row) -> Row:
+    now, name, search = utc_now(), own["name"], words.search_key(own["name"])
     return {
-        **bulks.blank_account(), **known.projected(search, values),
-        "partner_id": partner_id, "id": new_id(), "name": name, "name_key": words.name_key(name), "name_search": search,
-        "status": AccountStatus.ACTIVE, "price_model": price_model, "properties": dict(values), "version": 1,
-        "created_at": now, "updated_at": now,
+        **bulks.blank_account(), **known.projected(search, own["properties"]), **own,
+        "partner_id": partner_id, "id": new_id(), "name_key": words.name_key(name), "name_search": search,
+        "status": AccountStatus.ACTIVE, "version": 1, "created_at": now, "updated_at": now,
     }  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def _member(access: Access, account_id: UUID) -> Row:
 def _said(access: Access, account: Row, member: Row, licences: list[Row]) -> list[Row]:
     """What the change log says of it."""
     account_id = account["id"]
-    opened = {k: account[k] for k in ("name", "status", "price_model", "properties")}
+    opened = {k: account[k] for k in ("name", "status", "price_model", "time_zone", "properties")}
     joined = {k: member[k] for k in ("account_id", "user_id", "role")}
     found: list[Row] = []
     for type, model, subject, facts in (("account.created", Account, account, opened),

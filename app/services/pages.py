@@ -249,7 +249,8 @@ def _account(row: Any, shown: Sequence[Definition], known: Columns, *, masked: b
     hidden = [d for d in known.active if masked and d.sensitive]
     found: list[Any] = ['{"id":"', row.id, '","partner_id":"', row.partner_id, '","name":', func.to_json(row.name),
                         ',"status":"', row.status, '","price_model":',
-                        func.coalesce(func.to_json(row.price_model), NULL), ',"member_count":', row.member_count,
+                        func.coalesce(func.to_json(row.price_model), NULL), ',"time_zone":',
+                        func.coalesce(func.to_json(row.time_zone), NULL), ',"member_count":', row.member_count,
                         ',"properties":{']  # fmt: skip
     for n, d in enumerate(shown):
         value = "null" if d in hidden else func.coalesce(row.properties[d.key], NOTHING)

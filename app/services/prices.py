@@ -1,4 +1,4 @@
-"""Prices: exact amounts of one currency, as they are given, kept and shown."""
+"""Prices: exact amounts of a currency, as property values of the type money are."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -7,26 +7,26 @@ from typing import Any
 from app.problems import Fault, Invalid
 from app.services import values
 
+Price = Mapping[str, Any]
 
-def read(price: Mapping[str, Any], *, pointer: str = "/price") -> tuple[Decimal, str]:
-    """Amount and currency of a price.
+
+def checked(price: Price, pointer: str) -> dict[str, str]:
+    """A price in its one form: with as many decimal places as its currency has.
 
     Raises:
-        Invalid: there is no such currency.
+        Invalid: there is no such currency, or it has fewer decimal places.
     """
+    currency = {"currency": price["currency"]}
     try:
-        values.places_of(price["currency"])
-    except values.Refused as refused:
-        raise Invalid(errors=[Fault(f"{pointer}/currency", "currency", refused.said)]) from None
-    return Decimal(price["amount"]), price["currency"]
+        return {"amount": values.amount(Decimal(price["amount"]), currency), **currency}
+    except values.Refused as wrong:
+        field = "currency" if wrong.code == "currency" else "amount"
+        raise Invalid(errors=[Fault(f"{pointer}/{field}", wrong.code, wrong.said)]) from None
 
 
 def shown(amount: Decimal, currency: str) -> dict[str, str]:
-    """A price with as many decimal places as its currency has, or as it needs."""
-    places = max(values.places_of(currency), -_exponent(amount))
-    return {"amount": f"{amount:.{places}f}", "currency": currency}
-
-
-def _exponent(amount: Decimal) -> int:
-    exponent = amount.normalize().as_tuple().exponent
-    return exponent if isinstance(exponent, int) else 0
+    """A price that is kept as a number."""
+    try:
+        return {"amount": f"{amount:.{values.places_of(currency)}f}", "currency": currency}
+    except values.Refused:  # a currency that was given up: what was sold for it was
+        return {"amount": f"{amount.normalize():f}", "currency": currency}
