@@ -1,13 +1,16 @@
 """What happens to every request before and after the application: ids, limits, headers, log line, figures."""
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import structlog
+from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -27,7 +30,7 @@ from app.problems import (
     UnsupportedMediaType,
 )
 
-log = structlog.get_logger("request")
+log, SAID = structlog.get_logger("request"), logging.getLogger("request")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 MAX_TARGET = 16_384  # a cursor may be half of that, see rest.MAX_CURSOR
@@ -60,6 +63,12 @@ DEFAULTS = {
 def _shown(path: str) -> str:
     """A path as it may stand in a log on a terminal: no control characters."""
     return path if path.isprintable() else repr(path)
+
+
+@cache
+def _figures(operation: str, method: str, status: int) -> tuple[Counter, Histogram]:
+    """What an answer is counted in; there are as many as operations, methods and codes."""
+    return REQUESTS.labels(operation, method, str(status)), LATENCY.labels(operation)
 
 
 def _name_of(host: bytes) -> bytes:
@@ -202,8 +211,9 @@ class Exchange:
         endpoint: Any = self.scope.get("endpoint")
         operation = getattr(endpoint, "__name__", "none")
         method = self.scope["method"] if self.scope["method"] in METHODS else "other"
-        REQUESTS.labels(operation, method, str(self.status)).inc()
-        LATENCY.labels(operation).observe(seconds)
-        if not self.scope["path"].startswith(UNLOGGED):
+        count, latency = _figures(operation, method, self.status)
+        count.inc()
+        latency.observe(seconds)
+        if SAID.isEnabledFor(logging.INFO) and not self.scope["path"].startswith(UNLOGGED):
             log.info("request", method=method, path=_shown(self.scope["path"]), status=self.status,
                      milliseconds=round(seconds * 1000, 1))  # fmt: skip

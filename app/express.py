@@ -184,3 +184,11 @@ class Inside:
     line: Driver
     version: int
     guessed: Any
+
+
+@dataclass(frozen=True)
+class Glance:
+    """Past the guard, with the guess, which was good; and with no line to ask for more."""
+
+    access: Access
+    guessed: Any

@@ -123,6 +123,85 @@ async def test_who_may_is_asked_each_time_though_the_query_is_known(world: World
     assert problem(await bob.get(accounts.replace("created_at", "nothing"))) == (404, "not_found")
 
 
+async def test_glance_is_confined_before_it_reads_and_leaves_nothing_behind(world: World, owner: Owner):
+    acme = await world.partner("Acme", Anna=Role.PARTNER_ADMIN)
+    rival = await world.partner("Rival", Rita=Role.PARTNER_ADMIN)
+    await world.account(acme, "Nordwerk", by="Anna")
+    await world.account(rival, "Südbau", by="Rita")
+    anna, rita, lines = await world.client("Anna"), await world.client("Rita"), world.app.state.lines
+    for _ in range(20):
+        for api, partner, seen in ((anna, acme, "Nordwerk"), (rita, rival, "Südbau")):
+            answer = await api.get(f"/v1/partners/{partner.id}/accounts")
+            assert [a["name"] for a in answer.json()["items"]] == [seen]
+    assert lines._idle, "no page was answered at a glance"
+    for raw, _ in lines._idle:
+        line = raw.driver_connection
+        assert await line.fetchval("SELECT coalesce(current_setting('app.partner_id', true), '')") == ""
+        assert await line.fetch("SELECT name FROM accounts") == []
+
+
+async def test_glance_is_as_strict_as_the_usual_way(world: World, owner: Owner):
+    partner = await world.partner("Acme", Anna=Role.PARTNER_ADMIN, Bob=Role.PARTNER_ADMIN)
+    await world.account(partner, "Nordwerk", by="Anna")
+    bob, accounts = await world.client("Bob"), f"/v1/partners/{partner.id}/accounts"
+    operator = await world.client("Olivia", operator=True)
+    at = f"/v1/partners/{partner.id}"
+    for _ in range(3):
+        assert (await bob.get(accounts)).status_code == 200
+    asked = seen_by(world)
+    assert (await bob.get(accounts)).status_code == 200
+    assert asked == ["answered"]
+    for change, back, told in (
+        ({"partner_management_enabled": False}, {"partner_management_enabled": True}, (403, "partner_management_off")),
+        ({"status": "suspended"}, {"status": "active"}, (403, "partner_suspended")),
+    ):
+        assert (await operator.patch(at, json=change, headers=STAR)).status_code == 200
+        assert problem(await bob.get(accounts)) == told
+        assert (await operator.patch(at, json=back, headers=STAR)).status_code == 200
+        assert (await bob.get(accounts)).status_code == 200
+    made = await bob.post(f"{at}/properties", json={"key": "city", "type": "text", "label": {"en": "City"}})
+    assert made.status_code == 201
+    assert (await bob.get(accounts)).json()["items"][0]["properties"] == {"city": None}
+    await owner.execute("UPDATE partners SET properties_version = properties_version + 1")  # as by another process
+    assert (await bob.get(accounts)).json()["items"][0]["properties"] == {"city": None}
+    assert asked[-1] == "stepped aside"  # the guess was made with the columns of before
+    await owner.execute("UPDATE sessions SET last_used_at = now() - interval '1 hour'")
+    assert (await bob.get(accounts)).status_code == 200
+    assert await owner.value("SELECT max(last_used_at) > now() - interval '1 minute' FROM sessions")
+    await owner.execute("UPDATE users SET status = 'suspended' WHERE id = $1", (await world.user("Bob")).id)
+    assert problem(await bob.get(accounts)) == (401, "unauthenticated")
+
+
+async def test_glance_on_a_connection_that_is_gone_is_asked_again(world: World, owner: Owner):
+    partner = await world.partner("Acme", Anna=Role.PARTNER_ADMIN)
+    await world.account(partner, "Nordwerk", by="Anna")
+    api, accounts = await world.client("Anna"), f"/v1/partners/{partner.id}/accounts"
+    for n in range(6):
+        answers = await asyncio.gather(*(api.get(accounts) for _ in range(10)))
+        assert {a.status_code for a in answers} == {200}
+        if n % 2:
+            await owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tenantry_app'"
+                                " AND datname = current_database()")  # fmt: skip
+        else:
+            for raw, _ in world.app.state.lines._idle:
+                raw.driver_connection.terminate()
+    assert world.app.state.lines._places._value == 4
+
+
+def seen_by(world: World) -> list[str]:
+    """What becomes of each glance from now on."""
+    lines, found = world.app.state.lines, list[str]()
+    ask = lines.one
+
+    async def one(statement: Any, **values: Any) -> Any:
+        row = await ask(statement, **values)
+        found.append("stepped aside" if row is None or row[-1] is None else "answered")
+        return row
+
+    lines.one = one
+    return found
+
+
 async def test_taken_name_and_taken_value_open_nothing(world: World, owner: Owner):
     api, at = await filled(world)
     body: dict[str, Any] = {"name": "Twice GmbH"}
