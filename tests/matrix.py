@@ -16,7 +16,6 @@ from app.models import PLATFORM, Account, Base, Partner, PartnerMember, Throttle
 from app.policy import ACCOUNT_ROLES, GRANTS, INSIDE, PARTNER_ROLES, WITH_SESSION_ONLY, Permission, Role, allowing
 from app.policy import Request as Origin
 from app.services import invitations, passwords, sessions, totp
-from tests import shop
 from tests.conftest import PASSWORD, World, join, password_hash
 
 R = Role
@@ -265,7 +264,7 @@ class Requests:
 
     async def key(self, operation: Operation, actor: Actor) -> str:
         if operation.path.startswith("/v1/features"):
-            return (await self.entry("features", key=self.unique("feature_"), kind="quota"))["key"]
+            return await self.quota()
         if operation.of_everybody:
             return (await self.entry("price-models", key=self.unique("model_")))["key"]
         return await self.property(actor)
@@ -345,7 +344,7 @@ class Requests:
     async def purchase_id(self, _operation: Operation, actor: Actor) -> str:
         stage = actor.stage
         if (found := stage.spares.get(("purchase_id", True))) is None:
-            body = {"article": await self.sold_article(), "ends_at": "2199-01-01T00:00:00Z", "order_number": stage.tag}
+            body = {"article": await self.sold(), "ends_at": "2199-01-01T00:00:00Z", "order_number": stage.tag}
             found = stage.spares["purchase_id", True] = await self._made(f"{stage.account_path}/articles", body)
         return found
 
@@ -361,21 +360,19 @@ class Requests:
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
 
-    async def sold_article(self) -> str:
-        found = self.unique("A-")
-        await shop.article(self.world, found, shop.grant(await self.feature(), 10))
-        return found
+    async def sold(self) -> str:
+        """The number of an article that grants something."""
+        grant = {"feature": await self.quota(), "units": 10}
+        return (await self.entry("articles", number=self.unique("A-"), grants=[grant], **SOLD))["number"]
 
-    async def feature(self) -> str:
-        found = self.unique("feature_")
-        await shop.feature(self.world, found)
-        return found
+    async def quota(self) -> str:
+        return (await self.entry("features", key=self.unique("feature_"), kind="quota"))["key"]
 
     async def purchase(self, _actor: Actor) -> Any:
-        return {"article": await self.sold_article()}
+        return {"article": await self.sold()}
 
     async def licence(self, _actor: Actor) -> Any:
-        return {"feature": await self.feature(), "units": 1, "reason": "A trial."}
+        return {"feature": await self.quota(), "units": 1, "reason": "A trial."}
 
     async def suspended(self, actor: Actor) -> None:
         licence = f"{actor.stage.account_path}/licences/{actor.stage.spares['licence_id', True]}"

@@ -111,11 +111,11 @@ async def test_what_cannot_be_granted(customer: Customer):
         ({"feature": "api_access", "units": 2}, ("/units", "too_many_units")),
         ({"units": -1}, ("/units", "greater_than_equal")), ({"units": 2**31}, ("/units", "less_than_equal")),
         ({"units": 1.5}, ("/units", "int_type")), ({"reason": None}, ("/reason", "string_type")),
-        ({"reason": "  "}, ("/reason", "string_too_short")), ({"grace_days": 3661}, ("/grace_days", "less_than_equal")),
+        ({"reason": "  "}, ("/reason", "string_too_short")), ({"grace_days": 366}, ("/grace_days", "less_than_equal")),
         ({"max_units_per_claim": 0}, ("/max_units_per_claim", "greater_than_equal")),
         ({"ends_at": after(days=-1)}, ("/ends_at", "not_after_start")),
         ({"ends_at": after(days=1), "duration": "P1D"}, ("/duration", "either_or")),
-        ({"duration": "P0D"}, ("/duration", "string_pattern_mismatch")), ({"duration": "P9999Y"}, ("/duration", "too_late")),
+        ({"duration": "P0D"}, ("/duration", "string_pattern_mismatch")), ({"duration": "P101Y"}, ("/duration", "duration_too_long")),
         ({"source": "article"}, ("/source", "extra_forbidden")),
     ):  # fmt: skip
         answer = await customer.anna.post(f"{customer.here}/licences", json=TRIAL | change)
@@ -313,15 +313,21 @@ async def test_the_services_for_an_overview_show_what_runs_or_is_to_come(custome
 
 
 async def test_a_licence_that_starts_and_ends_this_second_is_what_the_clock_makes_of_it(customer: Customer):
-    start, end = after(seconds=0.6), after(seconds=1.2)
-    soon = await granted(customer, starts_at=start, ends_at=end)
-    now = moment(soon["starts_at"])
-    assert soon["state"] == "scheduled"
-    for step, expected in ((start, "active"), (end, "expired")):
-        await asyncio.sleep(max(0.0, (moment(step) - utc_now()).total_seconds()))
-        assert (await done(customer.anna.get(at(customer, soon))))["state"] == expected
-        assert [x["state"] for x in await customer.licences(filter=f"state:eq:{expected}")] == [expected]
-    assert [await customer.limit("assets", now + timedelta(milliseconds=n)) for n in (-1, 0, 599, 600)] == [0, 5, 5, 0]
+    soon = await granted(customer, starts_at=after(seconds=0.4), ends_at=after(seconds=0.9))
+    shown, tag = soon["state"], (await customer.anna.get(at(customer, soon))).headers["etag"]
+    while shown != "expired":
+        before = terms_state(soon)
+        shown = (await done(customer.anna.get(at(customer, soon))))["state"]
+        found = await customer.licences(filter=f"state:eq:{before}")
+        assert shown in {before, terms_state(soon)}
+        assert found or before != terms_state(soon)
+        await asyncio.sleep(0.02)
+    fresh = await customer.anna.get(at(customer, soon), headers={"If-None-Match": tag})
+    assert (fresh.status_code, fresh.json()["state"]) == (200, "expired")  # no cache keeps what the clock has changed
+    start = moment(soon["starts_at"])
+    length = (moment(soon["ends_at"]) - start) // timedelta(milliseconds=1)
+    edges = (-1, 0, length - 1, length)
+    assert [await customer.limit("assets", start + timedelta(milliseconds=n)) for n in edges] == [0, 5, 5, 0]
 
 
 async def test_the_database_works_out_the_state_that_the_clock_says(customer: Customer):

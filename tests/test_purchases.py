@@ -152,7 +152,7 @@ async def test_the_price_is_the_given_one_or_the_price_models_or_the_articles(cu
     assert (await customer.anna.patch(customer.here, json={"price_model": "pro"}, headers=STAR)).status_code == 200
     assert await price("S-10") == ("9.90", "EUR", "pro")
     assert await price("L-100") == ("99.00", "EUR", None)
-    for given, amount, currency in (("7", "7.00", "EUR"), ("0.0042", "0.0042", "EUR"), ("5000", "5000", "JPY")):
+    for given, amount, currency in (("7", "7.00", "EUR"), ("0.05", "0.05", "EUR"), ("5000", "5000", "JPY")):
         asked = {"amount": given, "currency": currency}
         assert await price("S-10", price=asked) == (amount, currency, None)
     for wrong, pointer in (({"amount": "-1", "currency": "EUR"}, "/price/amount"), ({"amount": 5, "currency": "EUR"}, "/price/amount"),
@@ -175,7 +175,7 @@ async def test_a_period_in_the_past_or_the_future_is_what_the_clock_makes_of_it(
     past = await customer.buy("S-10", starts_at=after(days=-3), ends_at=after(days=-1))
     future = await customer.buy("S-10", starts_at=after(days=1))
     assert (past["state"], future["state"]) == ("ended", "scheduled")
-    soon = await customer.buy("S-10", starts_at=after(seconds=-1), ends_at=after(seconds=0.5))
+    soon = await customer.buy("S-10", starts_at=after(seconds=-1), ends_at=after(seconds=1.5))
     assert soon["state"] == "active"
     states = {x["account_article_id"]: x["state"] for x in await customer.licences()}
     assert states == {past["id"]: "expired", future["id"]: "scheduled", soon["id"]: "active"}
@@ -212,14 +212,12 @@ async def test_what_is_not_for_sale_is_refused_and_nothing_comes_into_being(cust
     world, now = customer.world, datetime.now(UTC)
     await shop.article(world, "OLD", archived_at=now)
     await shop.article(world, "SEASON", active_from_at=now + timedelta(days=1), active_until_at=now + timedelta(days=2))
-    await shop.article(world, "HUGE", shop.grant("assets", 2**31 - 1))
-    await shop.article(world, "LONG", shop.grant("assets", 1, "P9999Y"))
+    await shop.article(world, "HUGE", shop.grant("assets", 10**9))
     for body, expected in (
         ({"article": "NONE"}, ("/article", "unknown_article")), ({"article": "OLD"}, ("/article", "archived_article")),
         ({"article": "SEASON"}, ("/article", "article_not_sold_then")),
         ({"article": "SEASON", "starts_at": after(days=3)}, ("/article", "article_not_sold_then")),
-        ({"article": "HUGE", "quantity": 2}, ("/quantity", "too_many_units")),
-        ({"article": "LONG"}, ("/starts_at", "too_late")),
+        ({"article": "HUGE", "quantity": 3}, ("/quantity", "too_many_units")),
         ({"article": "S-10", "quantity": 0}, ("/quantity", "greater_than_equal")),
         ({"article": "S-10", "quantity": 100_001}, ("/quantity", "less_than_equal")),
         ({"article": "S-10", "quantity": True}, ("/quantity", "int_type")),
@@ -465,12 +463,12 @@ async def test_an_upgrade_at_a_date_in_grace_or_before_the_start_has_no_gap_eith
 
 async def test_an_upgrade_that_is_refused_leaves_the_purchase_as_it_was(customer: Customer):
     await shop.article(customer.world, "OLD", archived_at=datetime.now(UTC))
-    await shop.article(customer.world, "HUGE", shop.grant("assets", 2**31 - 1))
+    await shop.article(customer.world, "HUGE", shop.grant("assets", 10**9))
     bought = await customer.buy("S-10", quantity=2, ends_at=after(days=5))
     licences = await customer.licences()
     for body, expected in (
         ({"article": "NONE"}, ("/article", "unknown_article")), ({"article": "OLD"}, ("/article", "archived_article")),
-        ({"article": "HUGE"}, ("/quantity", "too_many_units")),
+        ({"article": "HUGE", "quantity": 3}, ("/quantity", "too_many_units")),
         ({"article": "L-100", "at": after(days=-1)}, ("/at", "outside_period")),
         ({"article": "L-100", "at": after(days=6)}, ("/at", "outside_period")),
         ({"article": "L-100", "ends_at": after(days=-6)}, ("/ends_at", "not_after_start")),

@@ -4,25 +4,13 @@ from uuid import UUID
 from pydantic import Field
 
 from app.models.article import BillingPeriod
+from app.schemas.article import ArticleNumber
 from app.schemas.base import GivenInstant, In, Instant, InvoiceNumber, OrderNumber, Out, Reason
+from app.schemas.grant import ArticleGrant
 from app.schemas.price import Price
 from app.schemas.price_model import PriceModelKey
 from app.schemas.property import Label
 
-ArticleNumber = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=64,
-        pattern=r"^[^\x00-\x1f\x7f]*$",
-        description="Number of the article in the catalogue.",
-        examples=["DL-100"],
-    ),
-]
-FeatureKey = Annotated[
-    str,
-    Field(pattern=r"^[a-z][a-z0-9_]{0,39}$", max_length=40, description="Key of the feature.", examples=["assets"]),
-]
 Count = Annotated[int, Field(ge=1, le=100_000, strict=True, examples=[1])]
 Quantity = Annotated[Count, Field(description="How many; licences are for so many times the units.")]
 SameQuantity = Annotated[Count | None, Field(description="How many; null: as many as before.")]
@@ -102,29 +90,6 @@ class AccountArticleUpgrade(In):
     invoice_number: InvoiceNumber | None = None
 
 
-class SoldGrant(Out):
-    """What one of it gave when it was sold."""
-
-    feature: FeatureKey
-    units: Annotated[int, Field(ge=0, le=2_147_483_647, description="Units of one; of a switch 0 or 1.", examples=[10])]
-    duration: Annotated[
-        str | None,
-        Field(
-            pattern=r"^P[1-9][0-9]{0,3}[DWMY]$",
-            max_length=6,
-            description="How long from the start of the purchase (ISO 8601); null: as long as it runs.",
-            examples=["P1Y"],
-        ),
-    ]
-    grace_days: Annotated[
-        int, Field(ge=0, le=100_000, description="Days after its end for which its licences go on.", examples=[0])
-    ]
-    max_units_per_claim: Annotated[
-        int | None,
-        Field(ge=1, le=2_147_483_647, description="The most that one use may take of them; null: all.", examples=[5]),
-    ]
-
-
 class AccountArticleRead(Out):
     """One purchase: an article that an account bought, on the terms of that day."""
 
@@ -140,7 +105,7 @@ class AccountArticleRead(Out):
     quantity: Quantity
     price: Annotated[Price, Field(description="Price of one, for one billing period.")]
     billing_period: BillingPeriod
-    grants: Annotated[list[SoldGrant], Field(max_length=100, description="What one of it gave when it was sold.")]
+    grants: Annotated[list[ArticleGrant], Field(max_length=100, description="What one of it gave when it was sold.")]
     price_model: Annotated[
         PriceModelKey | None, Field(description="Key of the price model that the price came from, if it did.")
     ]

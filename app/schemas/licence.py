@@ -4,34 +4,14 @@ from uuid import UUID
 from pydantic import Field
 
 from app.models.licence import LicenceSource, SuspendedBy
-from app.schemas.account_article import ArticleNumber, FeatureKey
+from app.schemas.article import ArticleNumber
 from app.schemas.base import GivenInstant, In, Instant, OrderNumber, Out, Reason
+from app.schemas.feature import FeatureKey
+from app.schemas.grant import Duration, GraceDays, MaxUnits
 from app.schemas.price_model import PriceModelKey
 
-MOST = 2_147_483_647
-Units = Annotated[int, Field(ge=0, le=MOST, strict=True, description="How many; of a switch 0 or 1.", examples=[10])]
-GraceDays = Annotated[
-    int,
-    Field(
-        ge=0,
-        le=3660,
-        strict=True,
-        description="For so many days (of 24 hours) after its end it goes on giving its units.",
-        examples=[14],
-    ),
-]
-MaxUnitsPerClaim = Annotated[
-    int | None,
-    Field(ge=1, le=MOST, strict=True, description="The most that one use may take; null: all of it.", examples=[5]),
-]
-Duration = Annotated[
-    str,
-    Field(
-        pattern=r"^P[1-9][0-9]{0,3}[DWMY]$",
-        max_length=6,
-        description="ISO 8601, of one part; counted by the calendar of the account's time zone.",
-        examples=["P1Y"],
-    ),
+Units = Annotated[
+    int, Field(ge=0, le=2_147_483_647, strict=True, description="How many; of a switch 0 or 1.", examples=[10])
 ]
 
 
@@ -47,7 +27,7 @@ class LicenceCreate(In):
     ends_at: Annotated[GivenInstant | None, Field(description="When it ends; null: never, or after `duration`.")] = None
     duration: Annotated[Duration | None, Field(description="How long, instead of `ends_at`.")] = None
     grace_days: GraceDays = 0
-    max_units_per_claim: MaxUnitsPerClaim = None
+    max_units_per_claim: MaxUnits = None
     order_number: OrderNumber | None = None
 
 
@@ -57,7 +37,7 @@ class LicenceUpdate(In):
     units: Annotated[Units, Field(default=None, validate_default=False)]
     ends_at: Annotated[GivenInstant | None, Field(description="When it ends; null: never.")] = None
     grace_days: Annotated[GraceDays, Field(default=None, validate_default=False)]
-    max_units_per_claim: MaxUnitsPerClaim = None
+    max_units_per_claim: MaxUnits = None
     order_number: OrderNumber | None = None
     reason: Annotated[Reason, Field(default=None, validate_default=False)]
 
@@ -101,7 +81,7 @@ class LicenceRead(Out):
         Field(description="What it is now; it gives its units while `active` and in its `grace` period."),
     ]
     units: Units
-    max_units_per_claim: MaxUnitsPerClaim
+    max_units_per_claim: MaxUnits
     starts_at: Instant
     ends_at: Annotated[Instant | None, Field(description="When it ends; null: never by itself.")]
     grace_days: GraceDays
@@ -114,7 +94,7 @@ class LicenceRead(Out):
     price_model: Annotated[PriceModelKey | None, Field(description="The price model that it came with.")]
     order_number: OrderNumber | None
     reason: Annotated[Reason | None, Field(description="Why it was granted by hand.")]
-    suspension: LicenceSuspension | None
-    revocation: LicenceRevocation | None
+    suspension: Annotated[LicenceSuspension | None, Field(description="Null unless it is suspended.")]
+    revocation: Annotated[LicenceRevocation | None, Field(description="Null unless it was revoked.")]
     created_at: Instant
     updated_at: Instant

@@ -120,11 +120,8 @@ def shown(purchase: AccountArticle, at: datetime) -> dict[str, Any]:
     return {name: getattr(purchase, name) for name in own} | {
         "state": state(purchase, at).value, "name": words.both(purchase.name),
         "price": prices.shown(purchase.amount, purchase.currency),
-        "grants": [EMPTY_GRANT | grant for grant in purchase.grants],
+        "grants": purchase.grants,
     }  # fmt: skip
-
-
-EMPTY_GRANT: Final = {"duration": None, "grace_days": 0, "max_units_per_claim": None}
 
 
 def looks(purchase: AccountArticle, at: datetime) -> int:

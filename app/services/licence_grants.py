@@ -1,7 +1,7 @@
 """Licences begin and end here, and nowhere else: those of purchases and by hand; `base_grants` has price models'."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -13,11 +13,9 @@ from app.problems import Fault, Invalid, Text
 from app.services import events, pools, terms, time_zones
 
 MAX_UNITS: Final = 2**31 - 1
-LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
 TOO_MANY = Text("That would be more units of a feature than can be counted.",
                 "Das wären mehr Einheiten einer Funktion, als gezählt werden können.")  # fmt: skip
-TOO_LATE = Text("It would end after the year 2199.", "Es würde nach dem Jahr 2199 enden.")
 
 
 async def hold(db: AsyncSession, account: Account, *grants: Sequence[Mapping[str, Any]]) -> datetime:
@@ -30,7 +28,7 @@ async def begin(db: AsyncSession, access: Access, account: Account, purchase: Ac
     """Grant what a purchase brings: so many times each of its grants; a switch is on or off. Their pools are held.
 
     Raises:
-        Invalid: it would be more than can be counted, or end too far away.
+        Invalid: it would be more than can be counted.
     """
     kinds = await _kinds(db, purchase.grants)
     zone = await time_zones.of(db, account)
@@ -41,7 +39,7 @@ async def begin(db: AsyncSession, access: Access, account: Account, purchase: Ac
             raise Invalid(errors=[Fault("/quantity", "too_many_units", TOO_MANY)])
         ends = [purchase.ends_at] if purchase.ends_at else []
         if grant.get("duration"):
-            ends.append(end_of(purchase.starts_at, grant["duration"], zone, pointer="/starts_at"))
+            ends.append(terms.after(purchase.starts_at, grant["duration"], zone))
         found.append(Licence(
             partner_id=purchase.partner_id, account_id=account.id, feature=grant["feature"], units=units,
             max_units_per_claim=grant.get("max_units_per_claim"), grace_days=grant.get("grace_days") or 0,
@@ -85,21 +83,6 @@ async def of_purchase(db: AsyncSession, purchase: AccountArticle) -> Sequence[Li
     """The licences that a purchase brought."""
     found = select(Licence).where(Licence.account_article_id == purchase.id, Licence.account_id == purchase.account_id)
     return (await db.scalars(found.order_by(Licence.feature, Licence.id))).all()
-
-
-def end_of(start: datetime, duration: str, zone: Any, *, pointer: str) -> datetime:
-    """When a period of that duration is over.
-
-    Raises:
-        Invalid: too far away.
-    """
-    try:
-        found = terms.after(start, duration, zone)
-    except (ValueError, OverflowError):  # there is no such year
-        found = LATEST
-    if found >= LATEST:
-        raise Invalid(errors=[Fault(pointer, "too_late", TOO_LATE)])
-    return found
 
 
 def _granted(db: AsyncSession, access: Access, licences: list[Licence]) -> list[Licence]:

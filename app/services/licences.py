@@ -250,7 +250,7 @@ async def _end(db: AsyncSession, account: Account, given: Mapping[str, Any], dur
         if ends_at is not None:
             raise _wrong("/duration", "either_or", EITHER)
         zone = await time_zones.of(db, account)
-        return licence_grants.end_of(given["starts_at"], duration, zone, pointer="/duration")
+        return terms.after(given["starts_at"], duration, zone)
     if ends_at is not None and ends_at <= given["starts_at"]:
         raise _wrong("/ends_at", "not_after_start", AFTER_START)
     return ends_at

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import or_, select
@@ -31,7 +32,7 @@ async def buy(db: AsyncSession, access: Access, values: Mapping[str, Any]) -> Ac
 
     Raises:
         AccountSuspended, AccountArchived: nothing is bought there.
-        Invalid: no such article, or not sold (then); no such currency; a period that is none; too many units.
+        Invalid: no such article, or not sold (then); no such price; a period that is none; too many units.
     """
     account = await accounts.get(db, access, lock=True)
     accounts.refuse_inactive(account)
@@ -145,16 +146,21 @@ async def _sell(db: AsyncSession, access: Access, account: Account, article: Art
 
 
 async def _price(db: AsyncSession, account: Account, article: Article,
-                 given: Mapping[str, Any] | None) -> tuple[Any, str, str | None]:  # fmt: skip
+                 given: Mapping[str, Any] | None) -> tuple[Decimal, str, str | None]:  # fmt: skip
     """Amount and currency; and the price model, if they are its own."""
     if given is not None:
-        return *prices.read(given), None
+        return *_read(given), None
     if account.price_model is not None:
         found = select(PriceModel.article_prices).where(PriceModel.key == account.price_model)
         for own in (await db.execute(found)).scalar_one():
             if own["article"] == article.number:
-                return *prices.read(own["price"]), account.price_model
+                return *_read(own["price"]), account.price_model
     return article.amount, article.currency, None
+
+
+def _read(price: Mapping[str, Any]) -> tuple[Decimal, str]:
+    checked = prices.checked(price, "/price")
+    return Decimal(checked["amount"]), checked["currency"]
 
 
 async def _article(db: AsyncSession, number: str) -> Article:
