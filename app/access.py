@@ -21,26 +21,8 @@ from app.idempotency import recall, recall_express
 from app.lines import Lines
 from app.models import PLATFORM, Partner, PartnerMember, User, new_id
 from app.models.partner import PartnerStatus
-from app.policy import (
-    ACCOUNT_ROLES,
-    GRANTS,
-    INSIDE,
-    PARTNER_ROLES,
-    WITH_SESSION_ONLY,
-    Access,
-    Caller,
-    Permission,
-    Role,
-    allowing,
-)
-from app.problems import (
-    Forbidden,
-    InsufficientScope,
-    NotAMember,
-    NotFound,
-    PartnerManagementOff,
-    PartnerSuspended,
-)
+from app.policy import WITH_SESSION_ONLY, Access, Caller, Permission, Role, allowing, decide
+from app.problems import KINDS, Forbidden, InsufficientScope, NotFound
 from app.standing import (
     GLANCE,
     STANDING,
@@ -236,40 +218,38 @@ def in_account(permission: Permission) -> Any:
         token = token_of(request)
         await confine(db, partner_id)
         found = await look_up(db, token, partner_id, account_id)
-        if found.account_id is None or token.account_id not in (None, account_id):
-            raise NotFound
-        if token.account_id is not None and permission in WITH_SESSION_ONLY:
-            raise InsufficientScope
-        roles = {found.account_role} if found.account_role else set[Role]()
-        if token.account_id is None:
-            roles |= found.partner_roles
-        return await _grant(request, db, _caller(request, token, operator=found.operator), found, roles, permission,
-                            partner_id, account_id)  # fmt: skip
+        access = granted_in_account(request, token, found, permission, partner_id, account_id)
+        await recall(request, db, partner_id, token.user_id)
+        return access
 
     return _marked(guard, permission)
 
 
-async def _grant(request: Request, db: AsyncSession, caller: Caller, found: Standing, roles: set[Role],
-                 permission: Permission, partner_id: UUID, account_id: UUID | None) -> Access:  # fmt: skip
-    access = _granted(caller, found, roles, permission, partner_id, account_id)
-    await recall(request, db, partner_id, caller.user_id)
-    return access
+def granted_in_account(request: Request, token: Token, found: Standing, permission: Permission, partner_id: UUID,
+                       account_id: UUID) -> Access:  # fmt: skip
+    """What `in_account` says of a caller of whom this was found.
+
+    Raises:
+        The problems of `in_account`.
+    """
+    if found.account_id is None or token.account_id not in (None, account_id):
+        raise NotFound
+    if token.account_id is not None and permission in WITH_SESSION_ONLY:
+        raise InsufficientScope
+    roles = {found.account_role} if found.account_role else set[Role]()
+    if token.account_id is None:
+        roles |= found.partner_roles
+    caller = _caller(request, token, operator=found.operator)
+    return _granted(caller, found, roles, permission, partner_id, account_id)
 
 
 def _granted(caller: Caller, found: Standing, roles: set[Role], permission: Permission, partner_id: UUID,
              account_id: UUID | None) -> Access:  # fmt: skip
     """The last word, the same for partner and account."""
-    if not roles:
-        raise NotFound
-    suspended = found.partner_status == PartnerStatus.SUSPENDED
-    awake = roles & {Role.OPERATOR} if suspended else roles
-    if not found.partner_management_enabled and roles & PARTNER_ROLES:  # its own people: in as members, no more
-        awake = awake & ({Role.OPERATOR, *ACCOUNT_ROLES} if permission in INSIDE else {Role.OPERATOR})
-    granted = allowing(awake, permission)
-    if not granted:
-        if awake != roles:
-            raise PartnerSuspended if suspended else PartnerManagementOff
-        raise NotAMember if GRANTS[permission] <= ACCOUNT_ROLES and not roles & ACCOUNT_ROLES else Forbidden
+    granted = decide(roles, permission, suspended=found.partner_status == PartnerStatus.SUSPENDED,
+                     managed=bool(found.partner_management_enabled))  # fmt: skip
+    if isinstance(granted, str):
+        raise KINDS[granted]
     return Access(caller, partner_id, granted, account_id)
 
 

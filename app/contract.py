@@ -34,6 +34,8 @@ TAGS: Final = {
     "catalogue": "What the service offers: features that may be used, articles that are sold, and price models.",
     "purchases": "Articles that accounts bought: bought, cancelled, renewed, upgraded.",
     "licences": "What accounts may use and for how long: by purchase, by price model, by hand.",
+    "entitlements": "What accounts may use, what of it they use, and why something may or may not be used.",
+    "claims": "Single uses of what an account is entitled to: units that a resource takes until it is released.",
     "views": "Saved views of the accounts table.",
     "members": "Users with a role in a partner or in an account.",
     "invitations": "E-mails with a role, waiting to become memberships.",
@@ -106,8 +108,9 @@ def finalise(document: Document) -> Document:
     schemas = components.setdefault("schemas", {})
     for gone in ("HTTPValidationError", "ValidationError"):
         schemas.pop(gone, None)
-    problem = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas |= problem.pop("$defs") | {"ProblemDetails": problem}
+    for shape in {ProblemDetails, *(kind.shape for kind in KINDS.values())}:
+        own = shape.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= own.pop("$defs") | {shape.__name__: own}
     components["headers"] = deepcopy(HEADERS)
     components["responses"] = {_name(k): _response(k) for k in KINDS.values()}
     for path, method, operation in _operations(doc):
@@ -207,7 +210,7 @@ def _error(kinds: list[type[Problem]]) -> Document:
         "description": "; ".join(f"`{k.code}`: {k.title.en}" for k in kinds) + ".",
         "headers": _refs(list(headers)),
         "content": {PROBLEM: {
-            "schema": {"$ref": "#/components/schemas/ProblemDetails"},
+            "schema": _shape(kinds),
             "examples": {k.code: {"summary": k.title.en, "value": _example(k)} for k in kinds},
         }},
     }  # fmt: skip
@@ -248,10 +251,19 @@ def _response(kind: type[Problem]) -> Document:
         "description": f"`{kind.code}`: {kind.title.en}. {kind.detail.en}",
         "headers": _refs(_headers_of(kind)),
         "content": {PROBLEM: {
-            "schema": {"$ref": "#/components/schemas/ProblemDetails"},
+            "schema": _shape([kind]),
             "example": _example(kind),
         }},
     }  # fmt: skip
+
+
+def _shape(kinds: list[type[Problem]]) -> Document:
+    """The one document that all of them are: a union would be of no use to most generators."""
+    shapes = [k.shape for k in kinds]
+    widest = max(shapes, key=lambda s: len(s.model_fields))
+    if not all(issubclass(widest, s) for s in shapes):
+        raise RuntimeError(f"no one shape for {kinds}")
+    return {"$ref": f"#/components/schemas/{widest.__name__}"}
 
 
 def _example(kind: type[Problem]) -> Document:
@@ -264,6 +276,7 @@ def _example(kind: type[Problem]) -> Document:
         "detail": kind.detail.en,
         "request_id": EXAMPLE_ID,
         "errors": errors,
+        **kind.example,
     }
 
 

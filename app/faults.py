@@ -91,7 +91,7 @@ def language_of(scope: Scope) -> Language:
 def document(scope: Scope, problem: Problem) -> ProblemDetails:
     """The problem as the request in `scope` is told of it."""
     language = language_of(scope)
-    return ProblemDetails(
+    return problem.shape(
         type=f"{scope['app'].state.settings.url}/problems/{problem.code}",
         title=problem.title.to(language),
         status=problem.status,
@@ -100,13 +100,16 @@ def document(scope: Scope, problem: Problem) -> ProblemDetails:
         request_id=scope.get("request_id", ""),
         errors=[FieldError(pointer=e.pointer[:300], code=e.code, detail=e.detail.to(language)[:500])
                 for e in problem.errors[:MAX_ERRORS]],
+        **problem.members,
     )  # fmt: skip
 
 
 def answer(scope: Scope, problem: Problem) -> Response:
     """The problem as a response to the request in `scope`."""
     headers = {**problem.headers, "Content-Language": language_of(scope), "Vary": "Accept-Language"}
-    return Response(document(scope, problem).model_dump_json(), problem.status, headers, media_type=MEDIA_TYPE)
+    return Response(
+        document(scope, problem).model_dump_json(exclude_unset=True), problem.status, headers, media_type=MEDIA_TYPE
+    )
 
 
 def faults_in(errors: Sequence[Mapping[str, Any]], body: object = None) -> list[Fault]:

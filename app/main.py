@@ -32,6 +32,7 @@ from app.edge import Cors, Edge
 from app.lanes import ExpressRoute, Shortcut
 from app.localpg import LocalPg
 from app.post import Mailbox, Smtp, Transport
+from app.queues import Queues
 from app.routers import ROUTERS
 from app.uploads import UploadRoute, arrivals
 from app.worker import Worker, measure_for_ever
@@ -140,7 +141,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         walking, _ = connect(url, role=role, pool_size=more, plans=lines.PLANS)
         app.state.lines = await stack.enter_async_context(lines.lines(walking, more, settings.pool_timeout_seconds))
         app.state.engine, app.state.sessions, app.state.outdated = engine, sessions, migrate.outdated()
-        app.state.keys = load_keys(settings)
+        app.state.keys, app.state.queues = load_keys(settings), Queues()
         app.state.tokens = security.Tokens(
             app.state.keys, settings.url, timedelta(minutes=settings.access_token_minutes)
         )

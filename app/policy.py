@@ -47,6 +47,9 @@ class Permission(StrEnum):
     LICENCE_READ = "licence:read"
     LICENCE_MANAGE = "licence:manage"
     LICENCE_OVERRULE = "licence:overrule"
+    ENTITLEMENT_READ = "entitlement:read"
+    CLAIM_READ = "claim:read"
+    CLAIM_MANAGE = "claim:manage"
 
 
 P, R = Permission, Role
@@ -82,6 +85,9 @@ GRANTS: dict[Permission, frozenset[Role]] = {
     P.LICENCE_READ:          frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
     P.LICENCE_MANAGE:        frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
     P.LICENCE_OVERRULE:      frozenset({R.OPERATOR}),
+    P.ENTITLEMENT_READ:      frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
+    P.CLAIM_READ:            frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
+    P.CLAIM_MANAGE:          frozenset({R.ACCOUNT_ADMIN, R.ACCOUNT_EDITOR}),
 }  # fmt: skip
 
 
@@ -91,7 +97,7 @@ def allowing(roles: Set[Role], permission: Permission) -> frozenset[Role]:
 
 
 # What members do inside an account: it works on while partner management is off, for whoever is a member.
-INSIDE = frozenset({P.ACCOUNT_ENTER})
+INSIDE = frozenset({P.ACCOUNT_ENTER, P.ENTITLEMENT_READ, P.CLAIM_READ, P.CLAIM_MANAGE})
 
 
 # Permissions for a part of what another one guards: whoever changes an account may not set all of it, and whoever
@@ -102,6 +108,23 @@ OF_FIELDS = frozenset({P.PRICE_MODEL_SET, P.LICENCE_OVERRULE})
 # What a token of one account may not do, whoever holds it: other services see such tokens, and must be able
 # neither to renew one nor to plant an admin with it.
 WITH_SESSION_ONLY = frozenset({P.ACCOUNT_ENTER, P.ACCOUNT_MEMBER_MANAGE})
+
+
+def decide(roles: Set[Role], permission: Permission, *, suspended: bool, managed: bool) -> frozenset[Role] | str:
+    """Which of somebody's roles in a place grant `permission`, or the code of the problem that says why none does.
+
+    `suspended` and `managed` (partner management is on) are the partner's state.
+    """
+    if not roles:
+        return "not_found"
+    awake = roles & {Role.OPERATOR} if suspended else roles
+    if not managed and roles & PARTNER_ROLES:  # its own people: in as members, no more
+        awake = awake & ({Role.OPERATOR, *ACCOUNT_ROLES} if permission in INSIDE else {Role.OPERATOR})
+    if granted := allowing(awake, permission):
+        return granted
+    if awake != roles:
+        return "partner_suspended" if suspended else "partner_management_off"
+    return "not_a_member" if GRANTS[permission] <= ACCOUNT_ROLES and not roles & ACCOUNT_ROLES else "forbidden"
 
 
 class Actor(StrEnum):
@@ -153,3 +176,14 @@ class Access:
     @property
     def user_id(self) -> UUID:
         return self.caller.user_id
+
+    @property
+    def account(self) -> UUID:
+        """The account that it is for.
+
+        Raises:
+            RuntimeError: it is for none.
+        """
+        if self.account_id is None:
+            raise RuntimeError("this access is for no account")
+        return self.account_id

@@ -1,9 +1,9 @@
 """The kinds of failure that clients can meet, as RFC 9457 problems. Raise one; `app.faults` answers with it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 
 Language = str  # "en" or "de"
 
@@ -60,6 +60,60 @@ class ProblemDetails(BaseModel):
     errors: Annotated[list[FieldError], Field(max_length=100, description="The wrong fields; empty when none is.")]
 
 
+INSTANT: dict[str, JsonValue] = {"format": "date-time", "maxLength": 35}
+
+
+class LimitChange(BaseModel):
+    """When a limit will be another one by the clock alone, and which."""
+
+    at: Annotated[
+        str,
+        Field(description="Moment in UTC.", examples=["2027-01-01T00:00:00.000Z"], json_schema_extra=INSTANT),
+    ]
+    limit: Annotated[
+        int, Field(ge=0, description="Units from then on.", examples=[150], json_schema_extra={"format": "int64"})
+    ]
+
+
+class EntitlementProblem(ProblemDetails):
+    """Problem details, which say of what there is too little. With other codes than `licence_exhausted` and
+    `too_many_units_for_one_use`, the members from `limit` on are left out."""
+
+    limit: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            description="Units that the licences in force give.",
+            examples=[100],
+            json_schema_extra={"format": "int64"},
+        ),
+    ] = None
+    used: Annotated[int | None, Field(ge=0, description="Units that live claims hold.", examples=[100])] = None
+    available: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            description="Units below the limit that nobody holds.",
+            examples=[0],
+            json_schema_extra={"format": "int64"},
+        ),
+    ] = None
+    max_units_per_claim: Annotated[
+        int | None, Field(ge=1, description="The most that one claim may take; null: no such bound.", examples=[5])
+    ] = None
+    next_change: Annotated[
+        LimitChange | None, Field(description="When the limit changes next by the clock alone; null: never.")
+    ] = None
+    fits_at: Annotated[
+        str | None,
+        Field(
+            description="When as many units will fit, if nothing but the clock changes; null: never.",
+            examples=["2027-01-01T00:00:00.000Z"],
+            json_schema_extra=INSTANT,
+        ),
+    ] = None
+
+
 KINDS: dict[str, "type[Problem]"] = {}
 
 
@@ -73,10 +127,14 @@ class Problem(Exception):
     keep: ClassVar[bool] = False
     """Commit what was written before it was raised: the failure itself is worth recording."""
     fixed_headers: ClassVar[Mapping[str, str]] = {}
+    shape: ClassVar[type[ProblemDetails]] = ProblemDetails
+    example: ClassVar[Mapping[str, Any]] = {}
+    """Of the members that its `shape` adds (RFC 9457, 3.2)."""
 
-    def __init__(self, *, errors: Sequence[Fault] = (), headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *, errors: Sequence[Fault] = (), headers: Mapping[str, str] | None = None,
+                 members: Mapping[str, Any] | None = None) -> None:  # fmt: skip
         super().__init__(self.code)
-        self.errors = list(errors)
+        self.errors, self.members = list(errors), dict(members or {})
         self.headers = {**self.fixed_headers, **(headers or {})}
 
     def __init_subclass__(cls) -> None:
@@ -370,6 +428,49 @@ class AccountArchived(Problem):
     status, code = 409, "account_archived"
     title = Text("The account is archived", "Das Konto ist archiviert")
     detail = Text("It can be read; restore it first.", "Es ist lesbar; stellen Sie es zuerst wieder her.")
+
+
+class NotLicensed(Problem):
+    status, code = 403, "not_licensed"
+    title = Text("The account is not licensed for this", "Das Konto hat dafür keine Lizenz")
+    detail = Text("No licence for this feature is in force, or there is no such feature; its explanation says more.",
+                  "Für dieses Merkmal gilt gerade keine Lizenz, oder es gibt es nicht; mehr sagt die Erklärung "
+                  "(explanation).")  # fmt: skip
+
+
+class LicenceExhausted(Problem):
+    status, code = 409, "licence_exhausted"
+    title = Text("As much is in use as is licensed", "Es ist so viel in Gebrauch, wie lizenziert ist")
+    detail = Text("Release claims, buy more, or wait until `fits_at`.",
+                  "Geben Sie etwas frei, kaufen Sie mehr, oder warten Sie bis `fits_at`.")  # fmt: skip
+    shape = EntitlementProblem
+    example = {"limit": 100, "used": 100, "available": 0, "max_units_per_claim": None,
+               "next_change": {"at": "2027-01-01T00:00:00.000Z", "limit": 150},
+               "fits_at": "2027-01-01T00:00:00.000Z"}  # fmt: skip
+
+
+class TooManyUnitsForOneUse(Problem):
+    status, code = 409, "too_many_units_for_one_use"
+    title = Text("One claim may not take so many units", "Ein Anspruch darf nicht so viele Einheiten nehmen")
+    detail = Text("Every licence in force bounds what one claim takes: see `max_units_per_claim`.",
+                  "Jede geltende Lizenz begrenzt, was ein Anspruch nimmt: siehe `max_units_per_claim`.")  # fmt: skip
+    shape = EntitlementProblem
+    example = {
+        "limit": 100,
+        "used": 20,
+        "available": 80,
+        "max_units_per_claim": 5,
+        "next_change": None,
+        "fits_at": None,
+    }
+
+
+class ClaimedOtherwise(Problem):
+    status, code = 409, "claimed_with_other_units"
+    title = Text("The resource holds another number of units", "Die Ressource hält eine andere Zahl von Einheiten")
+    detail = Text("It has a live claim. To change its units, release that one and claim again: both in one batch.",
+                  "Sie hat einen laufenden Anspruch. Für andere Einheiten geben Sie ihn frei und stellen einen neuen: "
+                  "beides in einem Stapel.")  # fmt: skip
 
 
 class PropertyNotEditable(Problem):

@@ -134,14 +134,14 @@ async def look_up(db: AsyncSession, token: Token, partner_id: UUID, account_id: 
 
 
 async def look_up_express(
-    line: Driver, token: Token, partner_id: UUID, statement: Prepared, **values: Any
+    line: Driver, token: Token, partner_id: UUID, statement: Prepared, account_id: UUID | None = None, **values: Any
 ) -> tuple[Standing, tuple[Any, ...]]:
     """The same on the driver's connection; `statement` is `STANDING`, and asks more besides.
 
     Raises:
         Unauthenticated: the session has ended or its user may not sign in.
     """
-    found = await statement.one(line, **asked_of(token, partner_id, None), **values)
+    found = await statement.one(line, **asked_of(token, partner_id, account_id), **values)
     if found is None:
         raise Unauthenticated
     standing = Standing(*found[:7])

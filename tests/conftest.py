@@ -31,6 +31,7 @@ from app.main import create_app
 from app.models import PLATFORM, Account, Event, Partner, PartnerMember, User, new_id, utc_now
 from app.policy import Access, Caller, Request, Role
 from app.post import Mailbox
+from app.problems import KINDS
 from app.services import accounts, partners, sessions, users
 from app.services import members as memberships
 from app.tenancy import confine
@@ -324,6 +325,7 @@ def problem(answer: Any) -> tuple[int, str]:
     """Status and code of an answer that must be a problem document."""
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     body = answer.json()
-    assert set(body) == {"type", "title", "status", "code", "detail", "request_id", "errors"}
+    assert set(body) >= {"type", "title", "status", "code", "detail", "request_id", "errors"}
+    assert set(body) == set(KINDS[body["code"]].shape.model_fields)
     assert (body["status"], body["request_id"]) == (answer.status_code, answer.headers["x-request-id"])
     return answer.status_code, body["code"]

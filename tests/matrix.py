@@ -9,14 +9,26 @@ from uuid import UUID
 from httpx import AsyncClient, Response
 from jose import jwt
 from pyotp.totp import TOTP
-from sqlalchemy import delete, make_url, text
+from sqlalchemy import delete, make_url, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.models import PLATFORM, Account, Base, Partner, PartnerMember, Throttle, User, new_id, utc_now
-from app.policy import ACCOUNT_ROLES, GRANTS, INSIDE, PARTNER_ROLES, WITH_SESSION_ONLY, Permission, Role, allowing
+from app.models import PLATFORM, Account, Base, Feature, Partner, PartnerMember, Throttle, User, new_id, utc_now
+from app.policy import (
+    ACCOUNT_ROLES,
+    GRANTS,
+    INSIDE,
+    PARTNER_ROLES,
+    WITH_SESSION_ONLY,
+    Access,
+    Caller,
+    Permission,
+    Role,
+    allowing,
+)
 from app.policy import Request as Origin
-from app.services import invitations, passwords, sessions, totp
+from app.services import claims, invitations, passwords, sessions, totp
 from tests.conftest import PASSWORD, World, join, password_hash
+from tests.pools import feature
 
 R = Role
 Refusal = tuple[int, str]
@@ -206,6 +218,8 @@ class Request:
         """Send it, perhaps with other ids in the path."""
         path = self.operation.path.format(**self.ids | ids)
         match = {"If-Match": "*"} if self.operation.method in ("PATCH", "DELETE") else {}
+        if self.operation.id in QUERIES:
+            path += f"?{QUERIES[self.operation.id]}"
         if self.operation.form:
             fields = {k: v for k, v in self.body.items() if k != "file"}
             return await client.post(path, data=fields, files={"file": ("accounts.csv", self.body["file"])})
@@ -386,6 +400,36 @@ class Requests:
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
 
+    async def feature(self, _operation: Operation, _actor: Actor) -> str:
+        """The same for everybody: the catalogue is no partner's."""
+        async with self.world.transaction(PLATFORM) as db:
+            known = await db.scalar(select(Feature.key).where(Feature.key == "matrix_uses"))
+        return known or await feature(self.world, "matrix_uses", default=1_000_000)
+
+    async def claim_id(self, _operation: Operation, actor: Actor) -> str:
+        stage = actor.stage
+        if (found := stage.spares.get(("claim_id", True))) is None:
+            found = stage.spares["claim_id", True] = await self.taken(actor, f"{stage.tag} {self.unique('asset')}")
+        return found
+
+    async def taken(self, actor: Actor, resource: str) -> str:
+        """A claim of the stage's account: its id. It is made past the API, for a partner that is suspended too."""
+        key, account = await self.feature(ANY_OPERATION, actor), actor.stage.account
+        user = await self.world.user("Bystander")
+        access = Access(Caller(user.id, PLATFORM), account.partner_id, frozenset({R.ACCOUNT_EDITOR}), account.id)
+        async with self.world.transaction(account.partner_id) as db:
+            (made,) = await claims.batch(db, access, [], [claims.Ask(key, resource)])
+        return str(made["id"])
+
+    async def claimed(self, actor: Actor) -> Any:
+        return {"feature": await self.feature(ANY_OPERATION, actor), "resource": self.unique("asset:")}
+
+    async def claimed_together(self, actor: Actor) -> Any:
+        return {"claims": [await self.claimed(actor)]}
+
+    async def resource_taken(self, actor: Actor) -> None:
+        await self.taken(actor, "to be released")
+
     # bodies that need something to exist
 
     async def invitation_token(self, email: str) -> str:
@@ -465,6 +509,11 @@ UNFINISHED = "checking,checked,running"
 SOLD = {"price": {"amount": "9.90", "currency": "EUR"}, "billing_period": "monthly"}
 LOG_IN = {"email": "bystander@example.com", "password": PASSWORD}
 
+CATALOGUE = {"feature"}
+"""Path parameters that name nobody's things: the same for every partner."""
+
+QUERIES = {"releaseResource": "feature=matrix_uses&resource=to%20be%20released"}
+
 PARAMETERS: dict[str, Callable[[Requests, Operation, Actor], Awaitable[str]]] = {
     "partner_id": Requests.partner_id,
     "account_id": Requests.account_id,
@@ -477,6 +526,8 @@ PARAMETERS: dict[str, Callable[[Requests, Operation, Actor], Awaitable[str]]] = 
     "import_id": Requests.import_id,
     "purchase_id": Requests.purchase_id,
     "licence_id": Requests.licence_id,
+    "feature": Requests.feature,
+    "claim_id": Requests.claim_id,
 }
 
 BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
@@ -521,6 +572,8 @@ BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
     "AccountBatch": Requests.batch,
     "AccountImportCreate": _unique("file", "name\nAccount {}\n"),
     "AccountCreate": _unique("name", "Account {}"),
+    "ClaimCreate": Requests.claimed,
+    "ClaimBatch": Requests.claimed_together,
     "AccountUpdate": _unique("name", "Account {}"),
 }
 
@@ -531,4 +584,5 @@ BEFORE: dict[str, Callable[[Requests, Actor], Awaitable[None]]] = {
     "renewRecoveryCodes": Requests.totp_on,
     "restoreAccount": Requests.archived,
     "resumeLicence": Requests.suspended,
+    "releaseResource": Requests.resource_taken,
 }

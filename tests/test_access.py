@@ -23,6 +23,7 @@ from tests.conftest import MISCOUNTED, PASSWORD, Owner, World, join, problem, ru
 from tests.matrix import (
     ANY_OPERATION,
     BODIES,
+    CATALOGUE,
     PARAMETERS,
     Actor,
     Ledger,
@@ -263,7 +264,7 @@ async def two_partners(cast: Cast) -> tuple[list[Actor], Stage, list[Actor]]:
 
 def foreign(operation: Operation, caller: Actor, owner: Actor) -> set[str]:
     """Which of the owner's ids in the path name things that the caller must not know of."""
-    names = set(operation.parameters)
+    names = set(operation.parameters) - CATALOGUE
     if caller.stage.partner is owner.stage.partner:  # its people may see all its accounts, and who is in it
         return names - {"partner_id", "account_id"} if names >= {"account_id"} or "partner_id" not in names else set()
     operator = R.OPERATOR in caller.roles and not caller.confined
@@ -289,7 +290,7 @@ async def test_thing_of_others_answers_as_one_that_does_not_exist(world: World):
             assert without_id(of_others) == without_id(of_nobody), (operation.id, caller.name, owner.name, name)
             assert problem(of_others) in answers, (operation.id, caller.name, owner.name, name)
             compared.add((operation.id, name))
-    assert compared == {(o.id, name) for o in located for name in o.parameters}
+    assert compared == {(o.id, name) for o in located for name in o.parameters if name not in CATALOGUE}
 
 
 @pytest.mark.slow
@@ -300,6 +301,7 @@ async def test_ids_of_another_partner_reach_and_show_nothing_of_it(world: World)
     for operation, caller in product(located, callers):
         request = await cast.requests.build(operation, caller, succeeds=False)
         theirs = (await cast.requests.build(operation, owner, succeeds=False)).ids
+        theirs = {name: found for name, found in theirs.items() if name not in CATALOGUE}
         before = await cast.ledger.of_everything()
         for names in chain.from_iterable(combinations(theirs, n + 1) for n in range(len(theirs))):
             if len(names) == len(theirs) and R.OPERATOR in caller.roles and not caller.confined:
@@ -330,14 +332,14 @@ async def test_no_answer_to_one_partner_shows_or_changes_another(world: World):
         assert (found["items"], found["total"]) == ([], 0)
 
 
-async def test_bodies_and_queries_take_no_id_but_that_of_a_view(world: World):
-    """The tests above swap the ids of a path; what a view's may be is swapped below."""
+async def test_bodies_and_queries_take_no_id_but_those_of_a_view_and_of_a_user(world: World):
+    """The tests above swap the ids of a path; what these may be is swapped below."""
     contract = world.app.openapi()
     bodies = [contract["components"]["schemas"][o.body]["properties"] for o in operations(world) if o.body]
     queries = [{p["name"]: p} for item in contract["paths"].values() for o in item.values()
                for p in o.get("parameters", []) if p.get("in") in ("query", "header")]  # fmt: skip
     fields = chain.from_iterable(fields.items() for fields in bodies + queries)
-    assert {name for name, field in fields if "uuid" in json.dumps(field)} == {"view"}
+    assert {name for name, field in fields if "uuid" in json.dumps(field)} == {"view", "user_id"}
 
 
 async def test_view_of_others_in_a_body_or_query_is_as_one_that_does_not_exist(world: World):
@@ -357,6 +359,20 @@ async def test_view_of_others_in_a_body_or_query_is_as_one_that_does_not_exist(w
                 answers.append(await ada.client.get(path, params={"view": view}))
         assert {problem(answer) for answer in answers} == {(422, "invalid")}, operation.id
         assert len({str(without_id(answer)) for answer in answers}) == 1, operation.id
+
+
+async def test_user_of_others_is_explained_as_one_that_does_not_exist(world: World):
+    cast = await Cast.on(world)
+    callers, _, (owner, neighbour) = await two_partners(cast)
+    feature = await cast.requests.feature(ANY_OPERATION, callers[0])
+    path = f"{callers[0].stage.account_path}/entitlements/{feature}/explanation"
+    for caller in callers:
+        answers = list[str]()
+        for user_id in (*(str(world.people[o.person].id) for o in (owner, neighbour)), str(uuid4())):
+            answer = await caller.client.get(path, params={"user_id": user_id})
+            assert answer.status_code == 200, answer.text
+            answers.append(answer.text.replace(user_id, ""))
+        assert len(set(answers)) == 1
 
 
 def takes_view(world: World) -> set[str]:
@@ -545,6 +561,7 @@ POLICY = {
     "account_member:read": "OAMVaev",                     "account_member:manage": "OAMa",
     "account_article:read": "OAMVaev",                    "account_article:manage": "OA",
     "licence:read": "OAMVaev",    "licence:manage": "OA", "licence:overrule": "O",
+    "entitlement:read": "OAMVaev",                        "claim:read": "OAMVaev",         "claim:manage": "ae",
 }  # fmt: skip
 
 

@@ -80,7 +80,7 @@ async def scene(world: World) -> Scene:
 
 
 async def sold(operator: AsyncClient, anna: AsyncClient, account: str) -> dict[str, str]:
-    """The ids of a purchase and of its licence."""
+    """The ids of a purchase, of its licence and of a use of it."""
     feature = {"key": "visits", "kind": "quota", "name": {"en": "Visits"}}
     article = {"number": "SRV-1", "name": {"en": "Visit"}, "price": {"amount": "80", "currency": "EUR"},
                "billing_period": "once", "grants": [{"feature": "visits", "units": 1}]}  # fmt: skip
@@ -89,7 +89,10 @@ async def sold(operator: AsyncClient, anna: AsyncClient, account: str) -> dict[s
         made = await client.post(path, json=body)
         assert made.status_code == 201, made.text
     licences = (await anna.get(f"{account}/licences")).json()["items"]
-    return {"purchase_id": made.json()["id"], "licence_id": licences[0]["id"]}
+    used = await anna.post(f"{account}/claims", json={"feature": "visits", "resource": "visit:1"})
+    assert used.status_code == 201, used.text
+    return {"purchase_id": made.json()["id"], "licence_id": licences[0]["id"], "feature": "visits",
+            "claim_id": used.json()["id"]}  # fmt: skip
 
 
 def operation(name: str) -> tuple[str, str]:

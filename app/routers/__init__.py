@@ -11,6 +11,8 @@ from app.routers import (
     account_summaries,
     accounts,
     articles,
+    claims,
+    entitlements,
     exports,
     features,
     health,
@@ -32,10 +34,10 @@ from app.routers import (
 
 ROUTERS = [
     accounts.table,
-    *(r.router for r in (accounts, account_searches, account_batches)),
+    *(r.router for r in (claims, accounts, account_searches, account_batches)),
     account_imports.uploads,
     *(r.router for r in (
-        account_imports, account_summaries, exports, views,
+        account_imports, account_summaries, entitlements, exports, views,
         members, invitations, switches, properties, partners, features, articles, price_models,
         account_articles, licences,
         sessions, me, registrations, password_resets, roles, health, pages,

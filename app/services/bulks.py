@@ -1,4 +1,5 @@
-"""Many rows in one statement, where a row at a time would take too long: SQL made by hand, here and in `openings`.
+"""Many rows in one statement, where a row at a time would take too long: SQL made by hand, here, in `openings`
+and in `tallies`.
 
 The ORM's wall between partners does not see such statements. So they carry the partner themselves: every row of an
 insert, and the condition of an update. What a session sends is refused before it is sent if it is another partner's
@@ -56,6 +57,20 @@ def inserting(model: Any, count: int, first: int) -> str:
     names = _quoted([column.name for column in _table(model).columns])
     some = f"VALUES {', '.join(rows)}" if count else f"SELECT {', '.join(f'NULL::{kind}' for kind in kinds)} LIMIT 0"
     return f"INSERT INTO {_table(model).name} ({names}) SELECT * FROM ({some}) AS r"  # noqa: S608 - names of ours
+
+
+@cache
+def gathering(model: Any, names: tuple[str, ...], first: int) -> str:
+    """An insert of any number of rows with these columns, as a part of a statement: see `gathered`."""
+    table = _table(model)
+    return (
+        f"INSERT INTO {table.name} ({_quoted(names)}) SELECT {_cast(table, names)} FROM {_unnest(table, names, first)}"  # noqa: S608 - names of ours
+    )
+
+
+def gathered(model: Any, names: tuple[str, ...], rows: Sequence[Row]) -> list[list[Any]]:
+    """The parameters `first` … of `gathering`: one for each column."""
+    return _arrays(_table(model), names, rows)
 
 
 def flat(model: Any, rows: Sequence[Row]) -> list[Any]:

@@ -3,8 +3,10 @@
 import re
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Interval, and_, literal_column, or_
 
 from app.models import Licence, SuspendedBy, utc_now
 
@@ -46,7 +48,12 @@ def now() -> datetime:
 
 def over_at(term: Term | Licence) -> datetime | None:
     """When it gives its units no longer: its end and its days of grace; null: never by itself."""
-    return None if term.ends_at is None else term.ends_at + timedelta(days=term.grace_days)
+    if term.ends_at is None:
+        return None
+    try:
+        return term.ends_at + timedelta(days=term.grace_days)
+    except OverflowError:  # beyond the year 9999
+        return datetime.max.replace(tzinfo=term.ends_at.tzinfo)
 
 
 def state(term: Term | Licence, at: datetime) -> LicenceState:
@@ -66,6 +73,20 @@ def state(term: Term | Licence, at: datetime) -> LicenceState:
 def in_force(term: Term | Licence, at: datetime) -> bool:
     """Whether it gives its units at that moment."""
     return state(term, at) in {LicenceState.ACTIVE, LicenceState.GRACE}
+
+
+_DAY: Final = literal_column("interval '24 hours'", Interval())
+
+
+def lasting(at: Any) -> ColumnElement[bool]:
+    """Of a row of licences, in SQL: whether it gives its units at that moment or may do so later."""
+    over = Licence.ends_at + Licence.grace_days * _DAY
+    return and_(or_(Licence.revoked_at.is_(None), Licence.revoked_at > at), or_(Licence.ends_at.is_(None), over > at))
+
+
+def giving(at: Any) -> ColumnElement[bool]:
+    """The same as `in_force`, in SQL."""
+    return and_(lasting(at), Licence.suspended_by.is_(None), Licence.starts_at <= at)
 
 
 def after(start: datetime, duration: str, zone: ZoneInfo) -> datetime:

@@ -1,0 +1,193 @@
+"""Why somebody may or may not use something: each step of the verdict with its facts, and what would turn it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import words
+from app.models import Account, Article, Licence, PriceModel, Usage, utc_now
+from app.policy import ACCOUNT_ROLES, GRANTS, Access, Permission, Role
+from app.services import terms
+from app.services.entitlements import Looked, feature_of, look_at, shown
+from app.services.verdicts import OF_UNITS, REACH, FeatureTerms, Grant, Step, Supply, Verdict, judge
+
+MOST_PIECES: Final = 1_000
+LICENCES: Final = 100
+"""How many licences are shown: those in force first, then those that begin last."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An article that can be bought now, as far as it gives something of the feature: for one piece."""
+
+    number: str
+    name: Mapping[str, Any]
+    amount: Decimal
+    currency: str
+    units: int
+    cap: int | None
+
+
+async def explain(db: AsyncSession, access: Access, key: str, user_id: UUID, units: int) -> dict[str, Any]:
+    """Whether this user may use so many units more, and why.
+
+    Raises:
+        NotFound: the catalogue has no such feature.
+    """
+    feature, looked, at = await feature_of(db, key), await look_at(db, access, user_id), utc_now()
+    of_pool = (Licence.account_id == access.account, Licence.feature == key)
+    licences = list(await db.scalars(select(Licence).where(*of_pool).order_by(Licence.starts_at.desc(), Licence.id)))
+    used = await db.scalar(select(Usage.used).where(Usage.account_id == access.account, Usage.feature == key)) or 0
+    known = FeatureTerms(key, feature.kind, feature.default_units, feature.overage, feature.archived_at is not None)
+    supply = Supply(known, [grant_of(licence) for licence in licences], at)
+    verdict = judge(looked.person, supply, used, units)
+    sold = await _offers(db, access, key, at) if OF_UNITS & set(verdict.failed) else []
+    licences.sort(key=lambda licence: not terms.in_force(grant_of(licence), at))
+    return shown(feature, supply, used) | _of_person(looked) | {
+        "user_id": user_id, "units": units, "allowed": verdict.allowed, "code": verdict.code,
+        "over_limit": verdict.over_limit, "fits_at": verdict.fits_at,
+        "steps": [{"step": step, "passed": step not in verdict.failed, "code": verdict.failed.get(step)}
+                  for step in Step],
+        "licences": [_licence(licence, at) for licence in licences[:LICENCES]],
+        "remedies": list(remedies(verdict, sold)),
+    }  # fmt: skip
+
+
+def _of_person(looked: Looked) -> dict[str, Any]:
+    return {
+        "account_role": looked.account_role, "partner_role": looked.partner_role,
+        "account_status": looked.person.account_status, "partner_status": looked.partner_status,
+        "partner_management_enabled": looked.partner_management_enabled,
+    }  # fmt: skip
+
+
+def _licence(licence: Licence, at: datetime) -> dict[str, Any]:
+    said = ("id", "units", "max_units_per_claim", "starts_at", "ends_at", "grace_days", "source", "article",
+            "price_model", "account_article_id", "order_number", "suspended_by")  # fmt: skip
+    grant = grant_of(licence)
+    return {name: getattr(licence, name) for name in said} | {
+        "state": terms.state(grant, at),
+        "counts": terms.in_force(grant, at),
+    }
+
+
+def grant_of(licence: Licence) -> Grant:
+    """What of a licence counts for the verdict."""
+    return Grant(licence.units, licence.max_units_per_claim, licence.starts_at, licence.ends_at, licence.grace_days,
+                 licence.suspended_by, licence.revoked_at)  # fmt: skip
+
+
+# --- what would turn it ---
+
+
+def remedies(verdict: Verdict, offers: Sequence[Offer]) -> Iterator[dict[str, Any]]:
+    """What must change, one after the other, for each step that fails; for too few units, the ways to choose from:
+    those that cost nothing first.
+    """
+    for step in Step:
+        match verdict.failed.get(step), step:
+            case None, _:
+                pass
+            case _, Step.USER:
+                yield _remedy("activate_user")
+            case "partner_management_off", _:
+                yield _remedy("join", role=_least_role())
+            case _, Step.PARTNER:
+                yield _remedy("resume_partner")
+            case "not_a_member", _:
+                yield _remedy("join", role=_least_role())
+            case _, Step.ROLE:
+                yield _remedy("change_role", role=_least_role())
+            case "account_archived", _:
+                yield _remedy("restore_account")
+            case _, Step.ACCOUNT:
+                yield _remedy("resume_account")
+            case _:
+                yield from _more_units(verdict, step, offers)
+
+
+def _least_role() -> Role:
+    """The role of the least rights that claims."""
+    may = GRANTS[Permission.CLAIM_MANAGE] & ACCOUNT_ROLES
+    return min(may, key=lambda role: sum(role in roles for roles in GRANTS.values()))
+
+
+def _more_units(verdict: Verdict, step: Step, offers: Sequence[Offer]) -> Iterator[dict[str, Any]]:
+    now = verdict.supply.now
+    if step is Step.LIMIT and now.reach is not None and verdict.units <= now.reach:
+        yield _remedy("release", units=verdict.used + verdict.units - now.reach)
+    if step is Step.USE and now.cap is not None:
+        yield _remedy("claim_less", units=now.cap)
+    if verdict.fits_at is not None:
+        yield _remedy("wait", at=verdict.fits_at)
+    bought = [(offer, pieces) for offer in offers if (pieces := _pieces(verdict, offer)) is not None]
+    if bought:
+        offer, pieces = min(bought, key=lambda b: (b[0].amount * b[1], b[0].number))
+        yield _remedy(
+            "buy", article=offer.number, article_name=words.both(offer.name), quantity=pieces,
+            price={"amount": _exact(offer.amount * pieces), "currency": offer.currency}, units=offer.units * pieces,
+        )  # fmt: skip
+
+
+def _pieces(verdict: Verdict, offer: Offer) -> int | None:
+    """How many of an article would do; null: no number would."""
+    for pieces in _worth_trying(verdict, offer):
+        supply = verdict.supply
+        grant = Grant(offer.units * pieces, offer.cap, supply.at, None, 0)
+        if replace(supply, licences=[*supply.licences, grant]).now.holds(verdict.used, verdict.units) is None:
+            return pieces
+    return None
+
+
+def _worth_trying(verdict: Verdict, offer: Offer) -> Iterator[int]:
+    """One, and how many fill up the limit that is needed."""
+    yield 1
+    feature, supply = verdict.supply.feature, verdict.supply
+    percent = REACH[feature.overage] if feature else None
+    if offer.units > 0 and percent:
+        giving = any(terms.in_force(licence, supply.at) for licence in supply.licences)
+        needed = -(-(verdict.used + verdict.units) * 100 // percent)
+        pieces = -(-(needed - (supply.now.limit if giving else 0)) // offer.units)
+        if 1 < pieces <= MOST_PIECES:
+            yield pieces
+
+
+def _exact(amount: Decimal) -> str:
+    """An amount as the API writes it: two decimals, or as many as it has."""
+    whole, _, cents = f"{amount:.4f}".partition(".")
+    return f"{whole}.{cents[:2]}{cents[2:].rstrip('0')}"
+
+
+def _remedy(kind: str, **said: Any) -> dict[str, Any]:
+    blank = dict.fromkeys(("role", "units", "at", "article", "article_name", "quantity", "price"))
+    return {"kind": kind} | blank | said
+
+
+async def _offers(db: AsyncSession, access: Access, key: str, at: datetime) -> list[Offer]:
+    """What can be bought now that gives something of the feature, at this account's prices."""
+    statement = select(Article).where(
+        Article.archived_at.is_(None), Article.grants.contains([{"feature": key}]),
+        or_(Article.active_from_at.is_(None), Article.active_from_at <= at),
+        or_(Article.active_until_at.is_(None), Article.active_until_at > at),
+    )  # fmt: skip
+    prices = {p["article"]: p["price"] for p in await _own_prices(db, access)}
+    return [_offer(article, key, prices.get(article.number)) for article in await db.scalars(statement)]
+
+
+async def _own_prices(db: AsyncSession, access: Access) -> Sequence[Mapping[str, Any]]:
+    of_account = select(PriceModel.article_prices).join(Account, Account.price_model == PriceModel.key)
+    return await db.scalar(of_account.where(Account.id == access.account)) or []
+
+
+def _offer(article: Article, key: str, price: Mapping[str, Any] | None) -> Offer:
+    grants = [grant for grant in article.grants if grant["feature"] == key]
+    caps: list[int | None] = [grant.get("max_units_per_claim") for grant in grants]
+    amount, currency = (Decimal(price["amount"]), price["currency"]) if price else (article.amount, article.currency)
+    return Offer(article.number, article.name, amount, currency, sum(grant["units"] for grant in grants),
+                 None if None in caps else max(cap for cap in caps if cap is not None))  # fmt: skip

@@ -1,0 +1,261 @@
+"""May somebody use so many units of a feature at a moment: one pure function, for whoever claims, asks or explains."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import Final, NamedTuple, Protocol
+
+from app.models import AccountStatus, FeatureKind, Overage, SuspendedBy
+from app.policy import Permission, Role, decide
+from app.services import terms
+
+MOST: Final = 2_000_000_000
+"""No account holds more units of a feature, whatever it is allowed: the database counts no further."""
+REACH: Final[Mapping[Overage, int | None]] = {
+    Overage.FORBIDDEN: 100, Overage.UP_TO_125: 125, Overage.UP_TO_150: 150, Overage.UP_TO_200: 200,
+    Overage.ALLOWED: None,
+}  # fmt: skip
+"""Up to how much of its limit a feature may be used, in percent; null: without end."""
+
+
+class Step(StrEnum):
+    """What is asked, in this order. The first that is answered with no decides."""
+
+    USER = "user"
+    PARTNER = "partner"
+    ROLE = "role"
+    ACCOUNT = "account"
+    LICENCE = "licence"
+    USE = "use"
+    LIMIT = "limit"
+
+
+OF_UNITS: Final = frozenset({Step.LICENCE, Step.USE, Step.LIMIT})
+"""The steps that more units, or fewer, or another time can turn."""
+
+
+class Granting(terms.Term, Protocol):
+    """What of a licence counts here."""
+
+    @property
+    def units(self) -> int: ...
+    @property
+    def max_units_per_claim(self) -> int | None: ...
+
+
+class Grant(NamedTuple):
+    """A licence, as far as it counts here."""
+
+    units: int
+    max_units_per_claim: int | None
+    starts_at: datetime
+    ends_at: datetime | None
+    grace_days: int
+    suspended_by: SuspendedBy | None = None
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class FeatureTerms:
+    """What of a feature counts here."""
+
+    key: str
+    kind: FeatureKind
+    default_units: int
+    overage: Overage
+    archived: bool
+
+
+@dataclass(frozen=True)
+class Level:
+    """How much there is at a moment, whoever uses it."""
+
+    licensed: bool
+    limit: int
+    reach: int | None
+    """Up to where claims may go, overage included; null: as far as they like."""
+    cap: int | None
+    """The most that one claim may take; null: no such bound."""
+
+    def holds(self, used: int, units: int) -> Step | None:
+        """Whether so many units fit beside those in use; if not, what they fail at."""
+        if not self.licensed:
+            return Step.LICENCE
+        if self.cap is not None and units > self.cap:
+            return Step.USE
+        reach = MOST if self.reach is None else min(MOST, self.reach)
+        return Step.LIMIT if used + units > reach else None
+
+
+@dataclass(frozen=True)
+class Change:
+    """When a limit will be another one, and which."""
+
+    at: datetime
+    limit: int
+
+
+@dataclass(frozen=True)
+class Supply:
+    """What an account has of a feature: null is one that the catalogue does not know."""
+
+    feature: FeatureTerms | None
+    licences: Sequence[Granting]
+    at: datetime
+
+    def level(self, at: datetime) -> Level:
+        """What there is at that moment, if nothing but the clock changes.
+
+        A feature's default stands in when no licence is in force; an archived one gives none. A switch is on or off,
+        however many licences give it.
+        """
+        feature = self.feature
+        if feature is None:
+            return Level(False, 0, 0, None)
+        giving = [licence for licence in self.licences if terms.in_force(licence, at)]
+        default = 0 if feature.archived else feature.default_units
+        limit = sum(licence.units for licence in giving) if giving else default
+        if feature.kind == FeatureKind.SWITCH:
+            limit = min(1, limit)
+        percent = REACH[feature.overage]
+        caps = [licence.max_units_per_claim for licence in giving]
+        cap = None if None in caps else max((c for c in caps if c is not None), default=None)
+        return Level(bool(giving) or default > 0, limit, None if percent is None else limit * percent // 100, cap)
+
+    @cached_property
+    def now(self) -> Level:
+        return self.level(self.at)
+
+    @cached_property
+    def later(self) -> Sequence[tuple[datetime, Level]]:
+        """The moments to come at which something begins or ends, and what there is from each of them on."""
+        moments = {m for licence in self.licences
+                   for m in (licence.starts_at, terms.over_at(licence), licence.revoked_at)
+                   if m is not None and m > self.at}  # fmt: skip
+        return [(moment, self.level(moment)) for moment in sorted(moments)]
+
+    @property
+    def next_change(self) -> Change | None:
+        """When the limit will be another one by the clock alone."""
+        return next((Change(at, level.limit) for at, level in self.later if level.limit != self.now.limit), None)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """The earliest end of a licence in force; its days of grace come after it."""
+        ends = [licence.ends_at for licence in self.licences if terms.in_force(licence, self.at)]
+        return min((end for end in ends if end is not None), default=None)
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who wants to use it: what they are in the account and in its partner, and in what state these are."""
+
+    roles: frozenset[Role]
+    account_status: AccountStatus = AccountStatus.ACTIVE
+    partner_suspended: bool = False
+    partner_managed: bool = True
+    may_sign_in: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer, and what it follows from."""
+
+    person: Person
+    supply: Supply
+    used: int
+    units: int
+    failed: Mapping[Step, str]
+    """The steps that say no, each with the code of the problem."""
+
+    @property
+    def allowed(self) -> bool:
+        return not self.failed
+
+    @property
+    def step(self) -> Step | None:
+        """What decided against it."""
+        return next((step for step in Step if step in self.failed), None)
+
+    @property
+    def code(self) -> str | None:
+        return self.failed[self.step] if self.step else None
+
+    @property
+    def limit(self) -> int:
+        return self.supply.now.limit
+
+    @property
+    def available(self) -> int:
+        """What of the limit nobody holds."""
+        return max(0, self.limit - self.used)
+
+    @property
+    def overused(self) -> int:
+        """What is held above the limit."""
+        return max(0, self.used - self.limit)
+
+    @property
+    def over_limit(self) -> bool:
+        """Whether these units would lie above the limit, wholly or in part."""
+        return self.used + self.units > self.limit
+
+    @property
+    def fits_at(self) -> datetime | None:
+        """When so many units will fit, if nothing but the clock changes; null: never, or they do now."""
+        if self.supply.now.holds(self.used, self.units) is None:
+            return None
+        return next((at for at, level in self.supply.later if level.holds(self.used, self.units) is None), None)
+
+
+CODES: Final[Mapping[Step, str]] = {
+    Step.LICENCE: "not_licensed", Step.USE: "too_many_units_for_one_use", Step.LIMIT: "licence_exhausted",
+}  # fmt: skip
+
+
+def judge(person: Person, supply: Supply, used: int, units: int) -> Verdict:
+    """Whether this person may now use so many units more, where so many are in use."""
+    failed = dict(_refused(person))
+    step = supply.now.holds(used, units)
+    if step is not None:
+        failed[step] = CODES[step]
+    return Verdict(person, supply, used, units, failed)
+
+
+def _refused(person: Person) -> Mapping[Step, str]:
+    """What says no, however much there is."""
+    failed: dict[Step, str] = {}
+    if not person.may_sign_in:
+        failed[Step.USER] = "unauthenticated"
+    code = _decided(person, suspended=person.partner_suspended, managed=person.partner_managed)
+    if code in ("partner_suspended", "partner_management_off"):
+        failed[Step.PARTNER] = code
+        code = _decided(person, suspended=False, managed=True)
+    if code is not None:
+        failed[Step.ROLE] = "not_a_member" if code == "not_found" else code
+    if person.account_status != AccountStatus.ACTIVE:
+        failed[Step.ACCOUNT] = f"account_{person.account_status.value}"
+    return failed
+
+
+def _decided(person: Person, *, suspended: bool, managed: bool) -> str | None:
+    found = decide(person.roles, Permission.CLAIM_MANAGE, suspended=suspended, managed=managed)
+    return found if isinstance(found, str) else None
+
+
+def members_of(verdict: Verdict) -> dict[str, object]:
+    """What a problem says of it besides."""
+    change = verdict.supply.next_change
+    return {
+        "limit": verdict.limit, "used": verdict.used, "available": verdict.available,
+        "max_units_per_claim": verdict.supply.now.cap,
+        "next_change": None if change is None else {"at": stamp(change.at), "limit": change.limit},
+        "fits_at": stamp(verdict.fits_at) if verdict.fits_at else None,
+    }  # fmt: skip
+
+
+def stamp(at: datetime) -> str:
+    """A moment as the API writes it."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

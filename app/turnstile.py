@@ -1,0 +1,239 @@
+"""The guard of `in_account` for what is asked of one thing thousands of times a minute: many pass it together.
+
+Who calls is asked for all of them in the transaction that serves them, never remembered: whoever was removed a moment
+ago is refused. Strangers do not get that far, so that they wait for nobody and nobody for them.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from functools import cache, partial
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from fastapi import Depends, Request, Response
+from sqlalchemy import (
+    ARRAY,
+    LABEL_STYLE_TABLENAME_PLUS_COL,
+    BindParameter,
+    FromClause,
+    Text,
+    Uuid,
+    column,
+    func,
+    select,
+    true,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.sql.visitors import replacement_traverse
+
+from app.access import CLOSED, PASSED, AccountId, PartnerId, granted_in_account
+from app.express import Driver, Prepared, param, transaction
+from app.idempotency import recall_express, remember_express
+from app.models import Account, AccountStatus, utc_now
+from app.policy import Access, Permission
+from app.problems import Problem, Unauthenticated
+from app.queues import Queues
+from app.standing import SEEN_EVERY, STANDING, Standing, Token, look_up_express, token_of
+
+MAX_INTRODUCED: Final = 10_000
+WIDTH: Final = len(fields(Standing))
+
+
+class Desk(Protocol):
+    """What is behind the turnstile: how a thing is held, what is to be known of it, and what is done then."""
+
+    def lock(self, partner_id: UUID, account_id: UUID, feature: str, /) -> str: ...
+    def known(self, asked: FromClause, subject: Any, number: Any, /) -> tuple[FromClause, list[Any]]: ...
+    def subject(self, ask: Any, /) -> str: ...
+    def is_open(self, found: Sequence[Any], at: datetime, /) -> bool | None: ...
+    async def open_(self, line: Driver, partner_id: UUID, account_id: UUID, feature: str, /) -> None: ...
+    async def settle(
+        self, line: Driver, partner_id: UUID, account_id: UUID, feature: str,
+        arrivals: Sequence[tuple[Access, AccountStatus, Any, Sequence[Any]]], first: Sequence[Any], at: datetime, /,
+    ) -> tuple[Sequence[Any], bool]: ...  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Place:
+    """One thing of an account that is waited for, and who sees to it."""
+
+    desk: Desk
+    engine: AsyncEngine
+    partner_id: UUID
+    account_id: UUID
+    thing: str
+
+
+@dataclass(frozen=True)
+class Turnstile:
+    """One caller before it."""
+
+    request: Request
+    token: Token
+    partner_id: UUID
+    account_id: UUID
+    permission: Permission
+
+    async def settle(self, desk: Desk, thing: str, ask: Any, respond: Callable[[Any], Response]) -> Response:
+        """Pass with all others who want something of the same thing, and have it settled in one transaction.
+
+        A request with an Idempotency-Key passes alone: its answer is written with its effect.
+
+        Raises:
+            The problems of `in_account`, and those of the desk.
+        """
+        self.request.scope["gate"] = PASSED
+        state = self.request.app.state
+        place = Place(desk, state.engine, self.partner_id, self.account_id, thing)
+        if "idempotency" in self.request.scope:
+            return await _alone(place, self, ask, respond)
+        await self._introduce(place.engine)
+        queues: Queues = state.queues
+        key = (self.partner_id, self.account_id, thing)
+        return respond(await queues.join(key, (self, ask), partial(_serve, place)))
+
+    async def _introduce(self, engine: AsyncEngine) -> None:
+        """Make sure, in a transaction of its own, that this is no stranger: every few minutes."""
+        who, now = (self.token.session_id, self.account_id), time.monotonic()
+        if _introduced.get(who, 0) > now:
+            return
+        async with transaction(engine, self.partner_id) as line:
+            found, _ = await look_up_express(line, self.token, self.partner_id, _CALLER, self.account_id)
+            self.admit(found)
+        _introduced[who] = now + SEEN_EVERY.total_seconds()
+        _introduced.move_to_end(who)
+        if len(_introduced) > MAX_INTRODUCED:
+            _introduced.popitem(last=False)
+
+    def admit(self, found: Standing) -> Access:
+        """Raises:
+        The problems of `in_account`.
+        """
+        return granted_in_account(self.request, self.token, found, self.permission, self.partner_id, self.account_id)
+
+
+_introduced: OrderedDict[tuple[UUID, UUID], float] = OrderedDict()
+"""Until when it is enough to ask who calls together with what they ask for."""
+_CALLER: Final = Prepared(STANDING)
+
+
+def at_turnstile(permission: Permission) -> Any:
+    """Guard of a hot `/partners/{partner_id}/accounts/{account_id}/…`: nothing is read or written but through it."""
+
+    async def guard(request: Request, partner_id: PartnerId, account_id: AccountId) -> Turnstile:
+        request.scope["gate"] = CLOSED
+        return Turnstile(request, token_of(request), partner_id, account_id, permission)
+
+    vars(guard).update(permission=permission, gate=True)
+    return Depends(guard, scope="function")
+
+
+# --- serving those who wait ---
+
+Callers = Sequence[tuple[Turnstile, Any]]
+HELD: Final = "; SET LOCAL plan_cache_mode = force_generic_plan; "
+
+
+class _NothingWritten(Exception):
+    def __init__(self, answers: Sequence[Any]) -> None:
+        self.answers = answers
+
+
+async def _serve(place: Place, callers: Callers) -> Sequence[Any]:
+    """One transaction for all of them; an answer or a problem for each."""
+    held = HELD + place.desk.lock(place.partner_id, place.account_id, place.thing)
+    try:
+        async with transaction(place.engine, place.partner_id, plans=held) as line:
+            return await _pass(place, line, callers)
+    except _NothingWritten as undone:
+        return undone.answers
+
+
+async def _pass(place: Place, line: Driver, callers: Callers) -> Sequence[Any]:
+    """What is read here is true until the end, for the thing is held: its row is, or is made and held now."""
+    at, rows = await _found(place, line, callers)
+    fresh = place.desk.is_open(rows[0][WIDTH + 1 :], at) is False
+    if fresh:
+        await place.desk.open_(line, place.partner_id, place.account_id, place.thing)
+        at, rows = await _found(place, line, callers)
+    admitted = [_admit(turnstile, row) for (turnstile, _), row in zip(callers, rows, strict=True)]
+    arrivals = [(access, row[WIDTH], ask, row[WIDTH + 1 :])
+                for access, row, (_, ask) in zip(admitted, rows, callers, strict=True)
+                if isinstance(access, Access)]  # fmt: skip
+    settled, wrote = await place.desk.settle(
+        line, place.partner_id, place.account_id, place.thing, arrivals, rows[0][WIDTH + 1 :], at
+    )
+    given = iter(settled)
+    answers = [next(given) if isinstance(access, Access) else access for access in admitted]
+    if fresh and not wrote:
+        raise _NothingWritten(answers)  # nor is there anything to be held
+    return answers
+
+
+def _admit(turnstile: Turnstile, row: Sequence[Any]) -> Access | Problem:
+    try:
+        if row[0] is None:  # no session, or one that has ended
+            return Unauthenticated()
+        return turnstile.admit(Standing(*row[:WIDTH]))
+    except Problem as problem:
+        return problem
+
+
+async def _alone(place: Place, turnstile: Turnstile, ask: Any, respond: Callable[[Any], Response]) -> Response:
+    request = turnstile.request
+    async with transaction(place.engine, place.partner_id) as line:
+        found, _ = await look_up_express(line, turnstile.token, place.partner_id, _CALLER, place.account_id)
+        access = turnstile.admit(found)
+        await recall_express(request, line, place.partner_id, access.user_id)
+        await line.execute(place.desk.lock(place.partner_id, place.account_id, place.thing))
+        try:
+            (answer,) = await _pass(place, line, [(turnstile, ask)])
+        except _NothingWritten as undone:
+            (answer,) = undone.answers
+        if isinstance(answer, Problem):
+            raise answer
+        response = respond(answer)
+        await remember_express(request, line, response)
+    return response
+
+
+# --- who calls, of many at once ---
+
+_ASKED: Final = (
+    func.unnest(
+        param("sessions", ARRAY(Uuid())), param("users", ARRAY(Uuid())), param("subjects", ARRAY(Text()))
+    )
+    .table_valued(
+        column("session", Uuid()), column("user", Uuid()), column("subject", Text()),
+        with_ordinality="number", name="asked",
+    )
+    .render_derived()
+)  # fmt: skip
+
+
+async def _found(place: Place, line: Driver, callers: Callers) -> tuple[datetime, list[tuple[Any, ...]]]:
+    at = utc_now()
+    tokens = [turnstile.token for turnstile, _ in callers]
+    rows = await _statement(place.desk).all(
+        line, partner=place.partner_id, account=place.account_id, thing=place.thing, now=at,
+        sessions=[token.session_id for token in tokens], users=[token.user_id for token in tokens],
+        subjects=[place.desk.subject(ask) for _, ask in callers],
+    )  # fmt: skip
+    return at, rows
+
+
+@cache
+def _statement(desk: Desk) -> Prepared:
+    """`STANDING` for each caller, the account's status, and what the desk wants to know."""
+    given = {"session": _ASKED.c.session, "user": _ASKED.c.user}
+
+    def of_each(element: Any, **_: Any) -> Any:
+        return given.get(element.key) if isinstance(element, BindParameter) else None
+
+    standing: Any = replacement_traverse(STANDING.add_columns(Account.status), {}, of_each)
+    caller = standing.set_label_style(LABEL_STYLE_TABLENAME_PLUS_COL).correlate(_ASKED).lateral("caller")
+    rows, more = desk.known(_ASKED.outerjoin(caller, true()), _ASKED.c.subject, _ASKED.c.number)
+    return Prepared(select(*caller.c, *more).select_from(rows).order_by(_ASKED.c.number))
