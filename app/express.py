@@ -24,7 +24,7 @@ from app.policy import Access, Role
 
 DIALECT = dialect()  # pyright: ignore[reportUnknownVariableType, reportCallIssue, reportUntypedFunctionDecorator]
 
-FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 class Driver(Protocol):
@@ -45,7 +45,12 @@ async def run(line: Driver, statement: str, *values: Any) -> list[Any]:
     try:
         return await line.fetch(statement, *values)
     except FAILURES as error:
-        raise driver_error(error, lost=line.is_closed()) from error
+        raise driver_error(error, lost=_lost(line, error)) from error
+
+
+def _lost(line: Driver, error: BaseException) -> bool:
+    """Whether the connection is gone: the driver stumbles over a server that ends it in the moment of a question."""
+    return line.is_closed() or isinstance(error, asyncpg.InternalClientError)
 
 
 async def line_of(db: AsyncSession) -> Driver:
@@ -124,7 +129,7 @@ async def transaction(engine: AsyncEngine, partner_id: UUID, *, plans: str = "",
         yield line
         await _commit(line)
     except FAILURES as error:
-        lost = line.is_closed()
+        lost = _lost(line, error)
         await _undo(raw, line)
         raise driver_error(error, lost=lost) from error
     except asyncio.CancelledError:

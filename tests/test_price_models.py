@@ -353,8 +353,8 @@ WRONG: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
     ({"base_grants": [GRANT | {"duration": "P1Y"}]}, [("/base_grants/0/duration", "extra_forbidden")]),
     ({"base_grants": [GRANT | {"feature": f"f{n}"} for n in range(21)]}, [("/base_grants", "too_long")]),
     ({"base_grants": None}, [("/base_grants", "list_type")]), ({"article_prices": None}, [("/article_prices", "list_type")]),
-    ({"article_prices": [costs("SRV-1", "1"), costs("SRV-9", "1.005"), costs("SRV-1", "2"), costs("SRV-2", "1", "XYZ")]}, [
-        ("/article_prices/1/article", "unknown_article"), ("/article_prices/1/price/amount", "too_many_decimals"),
+    ({"article_prices": [costs("SRV-1", "1"), costs("SRV-9", "1"), costs("SRV-1", "2"), costs("SRV-2", "1", "XYZ")]}, [
+        ("/article_prices/1/article", "unknown_article"),
         ("/article_prices/2/article", "duplicate_article"), ("/article_prices/3/price/currency", "currency")]),
     ({"article_prices": [costs("srv-1", "1")]}, [("/article_prices/0/article", "string_pattern_mismatch")]),
     ({"article_prices": [costs("SRV-1", "-1")]}, [("/article_prices/0/price/amount", "string_pattern_mismatch")]),

@@ -15,8 +15,8 @@ class Price(BaseModel):
         Field(
             pattern=r"^[0-9]{1,12}(\.[0-9]{1,4})?$",
             max_length=17,
-            description="Decimal number with at most as many places as the currency has (ISO 4217); shown with all of "
-            "them.",
+            description="Decimal number of up to four places; shown with those of its currency (ISO 4217), or as "
+            "many as it needs.",
             examples=["12.50"],
         ),
     ]

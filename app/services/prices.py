@@ -1,4 +1,4 @@
-"""Prices: exact amounts of a currency, as property values of the type money are."""
+"""Prices: exact amounts of a currency. A price of one may be finer than what is ever paid, such as 0.0042 EUR."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -11,22 +11,33 @@ Price = Mapping[str, Any]
 
 
 def checked(price: Price, pointer: str) -> dict[str, str]:
-    """A price in its one form: with as many decimal places as its currency has.
+    """A price in its one form: see `shown`.
 
     Raises:
-        Invalid: there is no such currency, or it has fewer decimal places.
+        Invalid: there is no such currency.
     """
-    currency = {"currency": price["currency"]}
     try:
-        return {"amount": values.amount(Decimal(price["amount"]), currency), **currency}
+        values.places_of(price["currency"])
     except values.Refused as wrong:
-        field = "currency" if wrong.code == "currency" else "amount"
-        raise Invalid(errors=[Fault(f"{pointer}/{field}", wrong.code, wrong.said)]) from None
+        raise Invalid(errors=[Fault(f"{pointer}/currency", wrong.code, wrong.said)]) from None
+    return shown(Decimal(price["amount"]), price["currency"])
+
+
+def read(price: Price, *, pointer: str = "/price") -> tuple[Decimal, str]:
+    """Amount and currency of a price.
+
+    Raises:
+        Invalid: as `checked`.
+    """
+    found = checked(price, pointer)
+    return Decimal(found["amount"]), found["currency"]
 
 
 def shown(amount: Decimal, currency: str) -> dict[str, str]:
-    """A price that is kept as a number."""
+    """A price with as many decimal places as its currency has, or as it needs."""
     try:
-        return {"amount": f"{amount:.{values.places_of(currency)}f}", "currency": currency}
+        places = values.places_of(currency)
     except values.Refused:  # a currency that was given up: what was sold for it was
-        return {"amount": f"{amount.normalize():f}", "currency": currency}
+        places = 0
+    exponent = amount.normalize().as_tuple().exponent
+    return {"amount": f"{amount:.{max(places, -int(exponent))}f}", "currency": currency}
