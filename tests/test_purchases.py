@@ -152,7 +152,7 @@ async def test_the_price_is_the_given_one_or_the_price_models_or_the_articles(cu
     assert (await customer.anna.patch(customer.here, json={"price_model": "pro"}, headers=STAR)).status_code == 200
     assert await price("S-10") == ("9.90", "EUR", "pro")
     assert await price("L-100") == ("99.00", "EUR", None)
-    for given, amount, currency in (("7", "7.00", "EUR"), ("0.05", "0.05", "EUR"), ("5000", "5000", "JPY")):
+    for given, amount, currency in (("7", "7.00", "EUR"), ("0.0042", "0.0042", "EUR"), ("5000", "5000", "JPY")):
         asked = {"amount": given, "currency": currency}
         assert await price("S-10", price=asked) == (amount, currency, None)
     for wrong, pointer in (({"amount": "-1", "currency": "EUR"}, "/price/amount"), ({"amount": 5, "currency": "EUR"}, "/price/amount"),

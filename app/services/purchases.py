@@ -150,18 +150,13 @@ async def _price(db: AsyncSession, account: Account, article: Article,
                  given: Mapping[str, Any] | None) -> tuple[Decimal, str, str | None]:  # fmt: skip
     """Amount and currency; and the price model, if they are its own."""
     if given is not None:
-        return *_read(given), None
+        return *prices.read(given), None
     if account.price_model is not None:
         found = select(PriceModel.article_prices).where(PriceModel.key == account.price_model)
         for own in (await db.execute(found)).scalar_one():
             if own["article"] == article.number:
-                return *_read(own["price"]), account.price_model
+                return *prices.read(own["price"]), account.price_model
     return article.amount, article.currency, None
-
-
-def _read(price: Mapping[str, Any]) -> tuple[Decimal, str]:
-    checked = prices.checked(price, "/price")
-    return Decimal(checked["amount"]), checked["currency"]
 
 
 async def _article(db: AsyncSession, number: str) -> Article:
