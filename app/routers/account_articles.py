@@ -40,8 +40,8 @@ router = APIRouter(tags=["purchases"], route_class=IdempotentRoute)
 MayReadAll = Annotated[Access, in_partner(Permission.ACCOUNT_ARTICLE_READ)]
 MayRead = Annotated[Access, in_account(Permission.ACCOUNT_ARTICLE_READ)]
 MayManage = Annotated[Access, in_account(Permission.ACCOUNT_ARTICLE_MANAGE)]
-OfPartner = Annotated[lists.Query, list_query(account_articles.OF_PARTNER, example="DL-100")]
-OfAccount = Annotated[lists.Query, list_query(account_articles.TABLE, example="DL-100")]
+OfPartner = Annotated[lists.Query, list_query(account_articles.OF_PARTNER, example="LIC-A-10")]
+OfAccount = Annotated[lists.Query, list_query(account_articles.TABLE, example="LIC-A-10")]
 PurchaseId = Annotated[UUID, Path(description="Id of the purchase.")]
 
 

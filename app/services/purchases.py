@@ -68,7 +68,7 @@ async def cancel(db: AsyncSession, access: Access, account: Account, purchase: A
 
 async def renew(db: AsyncSession, access: Access, account: Account, purchase: AccountArticle,
                 values: Mapping[str, Any]) -> AccountArticle:  # fmt: skip
-    """Continue a purchase from its end on, on the terms that the catalogue has today.
+    """Continue a purchase from its end on, on the terms that the catalogue has today. Days of grace end with its start.
 
     Raises:
         AccountSuspended: nothing is bought there.
@@ -78,7 +78,7 @@ async def renew(db: AsyncSession, access: Access, account: Account, purchase: Ac
     """
     accounts.refuse_inactive(account)
     article = await _article(db, purchase.article)
-    now = await licence_grants.hold(db, account, article.grants)
+    now = await licence_grants.hold(db, account, purchase.grants, article.grants)
     await _refuse_finished(db, purchase, now)
     if purchase.ends_at is None:
         raise PurchaseOpenEnded
@@ -88,6 +88,7 @@ async def renew(db: AsyncSession, access: Access, account: Account, purchase: Ac
     if _unsold(article, starts_at):
         raise ArticleNotSold
     terms_ = dict(values) | {"starts_at": starts_at, "quantity": values["quantity"] or purchase.quantity}
+    await licence_grants.end(db, access, purchase, starts_at)  # days of grace bridge a gap, and there is none then
     new = await _sell(db, access, account, article, terms_, renews_id=purchase.id)
     events.record(db, access, "account_article.renewed", purchase, before={}, after={"renewed_by_id": new.id})
     return new
@@ -149,18 +150,13 @@ async def _price(db: AsyncSession, account: Account, article: Article,
                  given: Mapping[str, Any] | None) -> tuple[Decimal, str, str | None]:  # fmt: skip
     """Amount and currency; and the price model, if they are its own."""
     if given is not None:
-        return *_read(given), None
+        return *prices.read(given), None
     if account.price_model is not None:
         found = select(PriceModel.article_prices).where(PriceModel.key == account.price_model)
         for own in (await db.execute(found)).scalar_one():
             if own["article"] == article.number:
-                return *_read(own["price"]), account.price_model
+                return *prices.read(own["price"]), account.price_model
     return article.amount, article.currency, None
-
-
-def _read(price: Mapping[str, Any]) -> tuple[Decimal, str]:
-    checked = prices.checked(price, "/price")
-    return Decimal(checked["amount"]), checked["currency"]
 
 
 async def _article(db: AsyncSession, number: str) -> Article:
