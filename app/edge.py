@@ -30,7 +30,7 @@ from app.problems import (
     UnsupportedMediaType,
 )
 
-log, SAID = structlog.get_logger("request"), logging.getLogger("request")
+log = structlog.get_logger("request")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 MAX_TARGET = 16_384  # a cursor may be half of that, see rest.MAX_CURSOR
@@ -98,6 +98,7 @@ class Edge:
 
     def __init__(self, app: ASGIApp, settings: Settings, uploads: Callable[[str, str], bool]) -> None:
         self.app, self.settings, self.uploads = app, settings, uploads
+        self.logs = logging.getLevelName(settings.log_level.upper()) <= logging.INFO
         self.headers = SECURITY_HEADERS + (
             [(b"strict-transport-security", b"max-age=31536000")] if settings.url.startswith("https:") else []
         )
@@ -214,6 +215,6 @@ class Exchange:
         count, latency = _figures(operation, method, self.status)
         count.inc()
         latency.observe(seconds)
-        if SAID.isEnabledFor(logging.INFO) and not self.scope["path"].startswith(UNLOGGED):
+        if self.edge.logs and not self.scope["path"].startswith(UNLOGGED):
             log.info("request", method=method, path=_shown(self.scope["path"]), status=self.status,
                      milliseconds=round(seconds * 1000, 1))  # fmt: skip

@@ -9,7 +9,8 @@ from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.access import permissions_of
-from app.problems import Problem
+from app.db import is_outage, is_transient
+from app.problems import Problem, Unavailable
 from app.rest import Route, refuse_ungated
 
 MAX_KEPT: Final = 2_000
@@ -76,7 +77,9 @@ async def _again(
         return await route.again(Request(scope, receive), partner_id, known)
     except Problem:
         raise
-    except Exception:
+    except Exception as error:
+        if is_outage(error) and not is_transient(error):
+            raise Unavailable from None  # twice as patient as the usual way is patient enough
         return None
 
 

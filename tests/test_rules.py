@@ -72,7 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "edge": {"config", "faults", "metrics", "models", "problems"},
     "post": {"words"},
     "contract": {"problems"},
-    "lanes": {"access", "problems", "rest"},
+    "lanes": {"access", "db", "problems", "rest"},
     "queues": {"problems"},
     "turnstile": {"access", "express", "idempotency", "models", "policy", "problems", "queues", "standing"},
     "routers": {"access", "db", "downloads", "express", "faults", "idempotency", "lanes", "metrics", "models", "policy", "post", "problems",
