@@ -1,7 +1,6 @@
 """What happens to every request before and after the application: ids, limits, headers, log line, figures."""
 
 import asyncio
-import logging
 import re
 import time
 from collections.abc import Callable
@@ -98,7 +97,7 @@ class Edge:
 
     def __init__(self, app: ASGIApp, settings: Settings, uploads: Callable[[str, str], bool]) -> None:
         self.app, self.settings, self.uploads = app, settings, uploads
-        self.logs = logging.getLevelName(settings.log_level.upper()) <= logging.INFO
+        self.logs = settings.log_level in ("debug", "info")
         self.headers = SECURITY_HEADERS + (
             [(b"strict-transport-security", b"max-age=31536000")] if settings.url.startswith("https:") else []
         )
