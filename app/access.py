@@ -174,8 +174,8 @@ class Gate:
         return Glance(access, found[-1])
 
     @property
-    def presumed(self) -> Access | None:
-        """What the caller was let in as before: to be made sure of before anything comes of it.
+    def presumed(self) -> "Presumed | None":
+        """What the caller was when let in before: to be made sure of before anything comes of it.
 
         None: not let in before, or the answer is to be kept (Idempotency-Key), which takes a transaction of more steps.
 
@@ -185,21 +185,26 @@ class Gate:
         was = _familiar.get((self.token.session_id, self.partner_id))
         if was is None or "idempotency" in self.request.scope:
             return None
-        return _granted_in_partner(self.request, self.token, was, self.permission, self.partner_id)
+        return Presumed(_granted_in_partner(self.request, self.token, was, self.permission, self.partner_id), was)
 
-    async def write(self, step: Step, version: int, lock: int) -> bool:
-        """Write a step that was made for whom the caller is `presumed` to be and for this version of the partner's
+    async def write(self, step: Step, presumed: "Presumed", version: int, lock: int) -> bool:
+        """Write a step that was made for whom the caller is presumed to be and for this version of the partner's
         columns, in one round trip; whether it was. If not, nothing was: go through `enter`.
         """
         lines: Lines = self.request.app.state.lines
-        was = _familiar.get((self.token.session_id, self.partner_id))
-        if was is None:
-            return False
-        asked = AS_BEFORE.arguments(asked_as_before(self.token, self.partner_id, was, version, lock))
+        asked = AS_BEFORE.arguments(asked_as_before(self.token, self.partner_id, presumed.was, version, lock))
         if not await lines.write(step.behind(AS_BEFORE), [*asked, *step.values]):
             return False
         self.request.scope["gate"] = PASSED
         return True
+
+
+@dataclass(frozen=True)
+class Presumed:
+    """Who the caller is if they still are what they were."""
+
+    access: Access
+    was: Standing
 
 
 _familiar: OrderedDict[tuple[UUID, UUID], Standing] = OrderedDict()

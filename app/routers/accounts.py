@@ -61,13 +61,13 @@ async def create_account(body: AccountCreate, gate: MayCreate) -> Response:
 
 async def _created_at_once(body: AccountCreate, gate: Gate) -> Response | None:
     """In one round trip, if the caller and the columns are still as they are remembered."""
-    known, access = columns.kept(gate.partner_id), gate.presumed
-    opening = await openings.at_once(access, known, **dict(body)) if known and access else None
-    if not (known and access and opening):
+    known, presumed = columns.kept(gate.partner_id), gate.presumed
+    if known is None or presumed is None:
         return None
-    if not await gate.write(opening, known.version, columns.lock_of(gate.partner_id)):
+    opening = await openings.at_once(presumed.access, known, **dict(body))
+    if opening is None or not await gate.write(opening, presumed, known.version, columns.lock_of(gate.partner_id)):
         return None
-    return _created(gate, access, known, opening.opened)
+    return _created(gate, presumed.access, known, opening.opened)
 
 
 def _created(gate: Gate, access: Access, known: columns.Columns, account: Account) -> Response:
