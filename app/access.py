@@ -16,13 +16,26 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import policy
 from app.db import Db, UnitsOfWork, get_session, unit_of_work
-from app.express import Guess, Inside, Prepared, transaction
+from app.express import Glance, Guess, Inside, Prepared, Step, transaction
 from app.idempotency import recall, recall_express
+from app.lines import Lines
 from app.models import PLATFORM, Partner, PartnerMember, User, new_id
 from app.models.partner import PartnerStatus
 from app.policy import WITH_SESSION_ONLY, Access, Caller, Permission, Role, allowing, decide
 from app.problems import KINDS, Forbidden, InsufficientScope, NotFound
-from app.standing import STANDING, Standing, Token, look_up, look_up_express, token_of
+from app.standing import (
+    AS_BEFORE,
+    GLANCE,
+    STANDING,
+    Standing,
+    Token,
+    asked_as_before,
+    asked_of,
+    long_unseen,
+    look_up,
+    look_up_express,
+    token_of,
+)
 from app.tenancy import EVERYONE, confine
 
 SELF, PUBLIC = "self", "public"
@@ -135,24 +148,84 @@ class Gate:
             statement = _with_guess(guess) if guess is None or guess.lasting else _with_guess.__wrapped__(guess)
             found, more = await look_up_express(line, self.token, self.partner_id, statement, **values)
             access = _granted_in_partner(self.request, self.token, found, self.permission, self.partner_id)
-            _familiar[self.token.session_id, self.partner_id] = None
+            _familiar[self.token.session_id, self.partner_id] = found
             if len(_familiar) > MAX_FAMILIAR:
                 _familiar.popitem(last=False)
             await recall_express(self.request, line, self.partner_id, access.user_id)
             yield Inside(access, line, *more)
 
+    async def glance(self, guess: Guess, **values: Any) -> Glance | None:
+        """The same in one round trip, if all that is to be known is what was guessed; None: go through `enter`.
 
-_familiar: OrderedDict[tuple[UUID, UUID], None] = OrderedDict()
+        For those who are `familiar`.
+
+        Raises:
+            The problems of `in_partner`.
+        """
+        lines: Lines = self.request.app.state.lines
+        found = await lines.one(_at_a_glance(guess), **asked_of(self.token, self.partner_id, None), **values)
+        if found is None or found[-1] is None:
+            return None
+        standing = Standing(*found[:7])
+        if standing.partner_status is None or long_unseen(standing):
+            return None
+        access = _granted_in_partner(self.request, self.token, standing, self.permission, self.partner_id)
+        self.request.scope["gate"] = PASSED
+        return Glance(access, found[-1])
+
+    @property
+    def presumed(self) -> "Presumed | None":
+        """What the caller was when let in before: to be made sure of before anything comes of it.
+
+        None: not let in before, or the answer is to be kept (Idempotency-Key), which takes a transaction of more steps.
+
+        Raises:
+            The problems of `in_partner`.
+        """
+        was = _familiar.get((self.token.session_id, self.partner_id))
+        if was is None or "idempotency" in self.request.scope:
+            return None
+        return Presumed(_granted_in_partner(self.request, self.token, was, self.permission, self.partner_id), was)
+
+    async def write(self, step: Step, presumed: "Presumed", version: int, lock: int) -> bool:
+        """Write a step that was made for whom the caller is presumed to be and for this version of the partner's
+        columns, in one round trip; whether it was. If not, nothing was: go through `enter`.
+        """
+        lines: Lines = self.request.app.state.lines
+        asked = AS_BEFORE.arguments(asked_as_before(self.token, self.partner_id, presumed.was, version, lock))
+        if not await lines.write(step.behind(AS_BEFORE), [*asked, *step.values]):
+            return False
+        self.request.scope["gate"] = PASSED
+        return True
+
+
+@dataclass(frozen=True)
+class Presumed:
+    """Who the caller is if they still are what they were."""
+
+    access: Access
+    was: Standing
+
+
+_familiar: OrderedDict[tuple[UUID, UUID], Standing] = OrderedDict()
 
 
 @lru_cache(maxsize=128)
 def _with_guess(guess: Guess | None) -> Prepared:
     """Who calls, the version of the partner's columns, and the guess: worked out for those only who may see it."""
-    more: list[Any] = [Partner.properties_version, null()]
-    if guess is not None:
-        may_see = or_(User.operator, PartnerMember.role.in_(guess.open_to - {Role.OPERATOR}))
-        more[1] = case((and_(Partner.properties_version == guess.version, may_see), guess.value))
-    return Prepared(STANDING.add_columns(*more))
+    more = null() if guess is None else _guessed(guess)
+    return Prepared(STANDING.add_columns(Partner.properties_version, more))
+
+
+@lru_cache(maxsize=128)
+def _at_a_glance(guess: Guess) -> Prepared:
+    return Prepared(GLANCE.add_columns(_guessed(guess)))
+
+
+def _guessed(guess: Guess) -> Any:
+    """The guess, for whoever may see it, if the columns are still those it was made with."""
+    may_see = or_(User.operator, PartnerMember.role.in_(guess.open_to - {Role.OPERATOR}))
+    return case((and_(Partner.properties_version == guess.version, may_see), guess.value))
 
 
 def at_gate(permission: Permission) -> Any:

@@ -65,7 +65,9 @@ class Settings(BaseSettings):
         ge=1,
         description="How long a mail or import stays a worker's own; if it died, another goes on then.",
     )
-    pool_size: int = Field(default=10, ge=1, description="Database connections per process.")
+    pool_size: int = Field(
+        default=10, ge=1, description="Database connections per process; half as many more for the accounts table."
+    )
     pool_timeout_seconds: float = Field(default=5, gt=0, description="Longest wait for one; then the answer is 503.")
     exports_at_once: int = Field(
         default=4, ge=1, description="Exports that run at once per process (at most half of POOL_SIZE); then 503."

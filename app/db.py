@@ -26,9 +26,16 @@ class UnsafeRole(Exception):
 
 
 def connect(
-    url: str, *, role: str | None = None, pool_size: int = 10, pool_timeout: float = 5
+    url: str,
+    *,
+    role: str | None = None,
+    pool_size: int = 10,
+    pool_timeout: float = 5,
+    plans: Mapping[str, str] | None = None,
 ) -> tuple[AsyncEngine, Sessions]:
-    """An engine whose connections act as `role` (or as their login), and sessions on it."""
+    """An engine whose connections act as `role` (or as their login), and sessions on it; `plans` are settings of
+    PostgreSQL's planner.
+    """
     limits: dict[str, str] = {
         "application_name": "tenantry",
         "timezone": "UTC",
@@ -45,7 +52,7 @@ def connect(
         connect_args={
             "timeout": 5,
             "command_timeout": 25,
-            "server_settings": limits | ({"role": role} if role else {}),
+            "server_settings": limits | ({"role": role} if role else {}) | dict(plans or {}),
         },
     )
     event.listen(engine.sync_engine, "handle_error", _hide_values)
@@ -66,13 +73,13 @@ def _replace_if_dead(connection: Any, entry: ConnectionPoolEntry, _proxy: object
     """
     used = entry.info.get("used")  # gone with the connection: a fresh one is not asked
     try:
-        if used is not None and (time.monotonic() - used > IDLE_SECONDS or _has_word(connection.driver_connection)):
+        if used is not None and (time.monotonic() - used > IDLE_SECONDS or has_word(connection.driver_connection)):
             connection.ping()
     except Exception as error:
         raise InvalidatePoolError from error  # the pool connects anew
 
 
-def _has_word(connection: Any) -> bool:
+def has_word(connection: Any) -> bool:
     """Whether the connection is closed, or the server has sent something that the event loop has not read yet."""
     if connection.is_closed():
         return True

@@ -113,7 +113,9 @@ async def _partner(db: AsyncSession, people: Sequence[User]) -> Access:
     await confine(db, partner_id)
     caller = Caller(people[0].id, PLATFORM)
     founding = Access(caller, partner_id, allowing({Role.OPERATOR}, Permission.PARTNER_CREATE))
-    await partners.create(db, founding, name=PARTNER, partner_management_enabled=True, language="de")
+    await partners.create(
+        db, founding, name=PARTNER, partner_management_enabled=True, language="de", time_zone="Europe/Berlin"
+    )
     for user, (_, role, _) in zip(people, PEOPLE, strict=True):
         await members.add(db, founding, user_id=user.id, role=role)
     return Access(caller, partner_id, frozenset({Role.PARTNER_ADMIN}))

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import structlog
+from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -63,15 +64,15 @@ def _shown(path: str) -> str:
     return path if path.isprintable() else repr(path)
 
 
+@cache
+def _figures(operation: str, method: str, status: int) -> tuple[Counter, Histogram]:
+    """What an answer is counted in; there are as many as operations, methods and codes."""
+    return REQUESTS.labels(operation, method, str(status)), LATENCY.labels(operation)
+
+
 def _name_of(host: bytes) -> bytes:
     """The name in a Host header, without its port."""
     return re.sub(rb":\d*$", b"", host).lower()
-
-
-@cache
-def _figures(operation: str, method: str, status: int) -> tuple[Any, Any]:
-    """Where a request is counted: there are as many of these as there are operations and answers."""
-    return REQUESTS.labels(operation, method, str(status)), LATENCY.labels(operation)
 
 
 class Cors(CORSMiddleware):
@@ -96,6 +97,7 @@ class Edge:
 
     def __init__(self, app: ASGIApp, settings: Settings, uploads: Callable[[str, str], bool]) -> None:
         self.app, self.settings, self.uploads = app, settings, uploads
+        self.logs = settings.log_level in ("debug", "info")
         self.headers = SECURITY_HEADERS + (
             [(b"strict-transport-security", b"max-age=31536000")] if settings.url.startswith("https:") else []
         )
@@ -209,9 +211,9 @@ class Exchange:
         endpoint: Any = self.scope.get("endpoint")
         operation = getattr(endpoint, "__name__", "none")
         method = self.scope["method"] if self.scope["method"] in METHODS else "other"
-        count, time_ = _figures(operation, method, self.status)
+        count, latency = _figures(operation, method, self.status)
         count.inc()
-        time_.observe(seconds)
-        if not self.scope["path"].startswith(UNLOGGED):
+        latency.observe(seconds)
+        if self.edge.logs and not self.scope["path"].startswith(UNLOGGED):
             log.info("request", method=method, path=_shown(self.scope["path"]), status=self.status,
                      milliseconds=round(seconds * 1000, 1))  # fmt: skip

@@ -60,6 +60,14 @@ MESSAGES: dict[str, Text] = {
     "duplicate_key": Text("Every key once.", "Jeder Schlüssel nur einmal."),
     "reserved_key": Text("A column of every account has this name.", "So heißt eine Spalte jedes Kontos."),
     "email": Text("Must be an e-mail address.", "Muss eine E-Mail-Adresse sein."),
+    "time_zone": Text(
+        "Must be the name of a time zone: Europe/Berlin.", "Muss der Name einer Zeitzone sein: Europe/Berlin."
+    ),
+    "datetime_parsing": Text(
+        "Must be a moment with its zone, from 2000 to 2999: 2027-01-31T09:30:00Z.",
+        "Muss ein Zeitpunkt mit Zone sein, von 2000 bis 2999: 2027-01-31T09:30:00Z.",
+    ),
+    "duration_too_long": Text("At most a hundred years.", "Höchstens hundert Jahre."),
     "address_in_name": Text("Must not hold a web address.", "Darf keine Webadresse enthalten."),
     "unprintable": Text("Holds characters that cannot be shown.", "Enthält nicht darstellbare Zeichen."),
 }

@@ -1,15 +1,18 @@
-"""Routes of the express lane: what FastAPI has understood of a query string once is not worked out again."""
+"""Routes of the express lane: what was understood of a query string once is answered without FastAPI the next time."""
 
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, cast
 from uuid import UUID
 
 from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
-from starlette.types import Message
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access import permissions_of
+from app.db import is_outage, is_transient
+from app.problems import Problem, Unavailable
 from app.rest import Handler, IdempotentRoute, Route, refuse_ungated, with_retries
 from app.strict import StrictRequest
 
@@ -20,12 +23,12 @@ MAX_LENGTH: Final = 1_000
 class ExpressRoute(Route):
     """A `GET {p}/…` whose endpoint takes a gate, and else only what follows from the query string.
 
-    FastAPI checks and converts the parameters of a query string when it comes for the first time; the next time that
-    costs nothing. Nothing of a caller is kept: who may is asked each time, at the gate.
+    FastAPI checks and converts the parameters of a query string when it comes for the first time; what it made of them
+    is kept. Nothing of a caller is: who may is asked each time, at the gate.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._understood = OrderedDict[bytes, dict[str, Any]]()
+        self.understood = OrderedDict[bytes, Mapping[str, Any]]()
         super().__init__(*args, **kwargs)
         (gate,) = [d for d in self.dependant.dependencies if permissions_of(d)]
         self._open, self._gate = cast("Any", gate.call), cast("str", gate.name)
@@ -35,29 +38,52 @@ class ExpressRoute(Route):
     async def _note(self, **values: Any) -> Response:
         query: bytes = values[self._gate].request.scope["query_string"]
         if len(query) <= MAX_LENGTH:
-            self._understood[query] = {k: v for k, v in values.items() if k != self._gate}
-            if len(self._understood) > MAX_KEPT:
-                self._understood.popitem(last=False)
+            self.understood[query] = {k: v for k, v in values.items() if k != self._gate}
+            if len(self.understood) > MAX_KEPT:
+                self.understood.popitem(last=False)
         return await self._answer(**values)
 
-    def get_route_handler(self) -> Handler:
-        inner = super().get_route_handler()
+    async def again(self, request: Request, partner_id: UUID, known: Mapping[str, Any]) -> Response:
+        """The answer of the endpoint to what is known of the query string already."""
+        gate = await self._open(request, partner_id)
+        response: Response = await self._answer(**known, **{self._gate: gate})
+        refuse_ungated(request)
+        return response
 
-        async def handle(request: Request) -> Response:
-            known = self._understood.get(request.scope["query_string"])
-            partner_id = _uuid(request.path_params["partner_id"])
-            if known is None or partner_id is None:
-                return await inner(request)
 
-            async def once(request: Request) -> Response:
-                gate = await self._open(request, partner_id)
-                response: Response = await self._answer(**known, **{self._gate: gate})
-                refuse_ungated(request)
-                return response
+class Shortcut:
+    """Plain ASGI in front of FastAPI: answers what an express route understood before, and problems with it.
 
-            return await with_retries(request, once)
+    All else goes the usual way, and so does what fails otherwise: these routes only read, and may be asked twice.
+    """
 
-        return handle
+    def __init__(self, app: ASGIApp, routes: Sequence[ExpressRoute]) -> None:
+        self._app, self._routes = app, routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "GET":
+            for route in self._routes:
+                known = route.understood.get(scope["query_string"])
+                if known is not None and (match := route.path_regex.match(scope["path"])):
+                    partner_id = _uuid(match["partner_id"])
+                    response = partner_id and await _again(route, scope, receive, partner_id, known)
+                    if response:
+                        return await response(scope, receive, send)
+        return await self._app(scope, receive, send)
+
+
+async def _again(
+    route: ExpressRoute, scope: Scope, receive: Receive, partner_id: UUID, known: Mapping[str, Any]
+) -> Response | None:
+    scope["endpoint"] = route.endpoint
+    try:
+        return await route.again(Request(scope, receive), partner_id, known)
+    except Problem:
+        raise
+    except Exception as error:
+        if is_outage(error) and not is_transient(error):
+            raise Unavailable from None  # twice as patient as the usual way is patient enough
+        return None
 
 
 class PostRoute(IdempotentRoute):
@@ -84,7 +110,7 @@ class PostRoute(IdempotentRoute):
             try:
                 body = model.model_validate(await strict.json() if await strict.body() else None)
             except ValidationError:
-                return await inner(Request(request.scope, _again(await strict.body())))
+                return await inner(Request(request.scope, _once_more(await strict.body())))
 
             async def once(request: Request) -> Response:
                 response: Response = await answer(**dict(zip(names, (await open_(request, *ids), body), strict=True)))
@@ -96,7 +122,7 @@ class PostRoute(IdempotentRoute):
         return handle
 
 
-def _again(body: bytes) -> Any:
+def _once_more(body: bytes) -> Any:
     """A body that was read, to be read once more."""
 
     async def receive() -> Message:

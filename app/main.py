@@ -12,19 +12,24 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 from fastapi import FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import compile_path
+from starlette.types import ASGIApp
 from starlette_compress import CompressMiddleware, add_compress_type
 
-from app import contract, faults, logs, migrate, security
+from app import contract, faults, lines, logs, migrate, security
 from app.access import refuse_unguarded
 from app.config import Settings
 from app.db import APP_ROLE, connect, refuse_unsafe_role
 from app.downloads import Places
 from app.edge import Cors, Edge
+from app.lanes import ExpressRoute, Shortcut
 from app.localpg import LocalPg
 from app.post import Mailbox, Smtp, Transport
 from app.queues import Queues
@@ -33,11 +38,14 @@ from app.uploads import UploadRoute, arrivals
 from app.worker import Worker, measure_for_ever
 
 VERSION = "0.1.0"
+NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}
+"""FastAPI's own would tell messages and stacks of failures to whatever the environment names: ours is in `edge`."""
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The API of these settings. It starts with its lifespan: database, keys, worker."""
-    app = FastAPI(title="Tenantry", version=VERSION, lifespan=_lifespan, openapi_url=None, redirect_slashes=False)
+    app = Api(title="Tenantry", version=VERSION, lifespan=_lifespan, openapi_url=None, redirect_slashes=False,
+              telemetry=NO_TELEMETRY)  # fmt: skip
     app.state.settings = settings
     app.state.mailbox = mailbox_of(settings)
     app.state.places = Places(min(settings.exports_at_once, max(1, settings.pool_size // 2)))
@@ -56,14 +64,23 @@ def create_app(settings: Settings) -> FastAPI:
         return app.openapi_schema
 
     app.openapi = finished
-    add_compress_type("text/csv")
-    app.add_middleware(CompressMiddleware, minimum_size=1024, brotli=False)
-    if settings.cors_origins:
-        app.add_middleware(Cors.around, settings=settings)
-    app.add_middleware(
-        Edge, settings=settings, uploads=_uploads([r for router in ROUTERS for r in _routes(router.routes)])
-    )
     return app
+
+
+class Api(FastAPI):
+    """FastAPI behind layers of ours: the edge is the outermost, and answers whatever goes wrong in the others."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        settings: Settings = self.state.settings
+        routes = _routes(self.routes)
+        app: ASGIApp = AsyncExitStackMiddleware(self.router)
+        app = ExceptionMiddleware(app, cast("Any", self.exception_handlers))
+        app = Shortcut(app, [r for r in routes if isinstance(r, ExpressRoute)])
+        add_compress_type("text/csv")
+        app = CompressMiddleware(app, minimum_size=1024, brotli=False)
+        if settings.cors_origins:
+            app = Cors.around(app, settings)
+        return Edge(app, settings, _uploads(routes))
 
 
 def serve() -> FastAPI:
@@ -120,6 +137,9 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         )
         stack.push_async_callback(engine.dispose)
         await refuse_unsafe_role(engine)
+        more = max(1, settings.pool_size // 2)
+        walking, _ = connect(url, role=role, pool_size=more, plans=lines.PLANS)
+        app.state.lines = await stack.enter_async_context(lines.lines(walking, more, settings.pool_timeout_seconds))
         app.state.engine, app.state.sessions, app.state.outdated = engine, sessions, migrate.outdated()
         app.state.keys, app.state.queues = load_keys(settings), Queues()
         app.state.tokens = security.Tokens(

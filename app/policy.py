@@ -42,6 +42,11 @@ class Permission(StrEnum):
     ACCOUNT_IMPORT_READ = "account_import:read"
     ACCOUNT_MEMBER_READ = "account_member:read"
     ACCOUNT_MEMBER_MANAGE = "account_member:manage"
+    ACCOUNT_ARTICLE_READ = "account_article:read"
+    ACCOUNT_ARTICLE_MANAGE = "account_article:manage"
+    LICENCE_READ = "licence:read"
+    LICENCE_MANAGE = "licence:manage"
+    LICENCE_OVERRULE = "licence:overrule"
     ENTITLEMENT_READ = "entitlement:read"
     CLAIM_READ = "claim:read"
     CLAIM_MANAGE = "claim:manage"
@@ -75,6 +80,11 @@ GRANTS: dict[Permission, frozenset[Role]] = {
     P.ACCOUNT_IMPORT_READ:   frozenset({R.OPERATOR, *PARTNER_ROLES}),
     P.ACCOUNT_MEMBER_READ:   frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
     P.ACCOUNT_MEMBER_MANAGE: frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER, R.ACCOUNT_ADMIN}),
+    P.ACCOUNT_ARTICLE_READ:  frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
+    P.ACCOUNT_ARTICLE_MANAGE: frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
+    P.LICENCE_READ:          frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
+    P.LICENCE_MANAGE:        frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
+    P.LICENCE_OVERRULE:      frozenset({R.OPERATOR}),
     P.ENTITLEMENT_READ:      frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
     P.CLAIM_READ:            frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
     P.CLAIM_MANAGE:          frozenset({R.ACCOUNT_ADMIN, R.ACCOUNT_EDITOR}),
@@ -90,8 +100,9 @@ def allowing(roles: Set[Role], permission: Permission) -> frozenset[Role]:
 INSIDE = frozenset({P.ACCOUNT_ENTER, P.ENTITLEMENT_READ, P.CLAIM_READ, P.CLAIM_MANAGE})
 
 
-# Permissions for one field of what another one guards: whoever changes an account may not set all of it.
-OF_FIELDS = frozenset({P.PRICE_MODEL_SET})
+# Permissions for a part of what another one guards: whoever changes an account may not set all of it, and whoever
+# suspends licences may not lift every suspension.
+OF_FIELDS = frozenset({P.PRICE_MODEL_SET, P.LICENCE_OVERRULE})
 
 
 # What a token of one account may not do, whoever holds it: other services see such tokens, and must be able

@@ -494,6 +494,13 @@ class KeyTaken(Problem):
                   "Er ist vergeben: an etwas Archiviertes, oder eine Eigenschaft, die noch gelöscht wird.")  # fmt: skip
 
 
+class NumberTaken(Problem):
+    status, code = 409, "number_taken"
+    title = Text("The number is already in use", "Die Nummer ist schon vergeben")
+    detail = Text("Another article has it, perhaps an archived one.",
+                  "Ein anderer Artikel hat sie, vielleicht ein archivierter.")  # fmt: skip
+
+
 class TooManyProperties(Problem):
     status, code = 409, "too_many_properties"
     title = Text("There are too many properties", "Es gibt zu viele Eigenschaften")
@@ -593,6 +600,68 @@ class NameTaken(Problem):
     title = Text("The name is already in use", "Der Name ist schon vergeben")
     detail = Text("Names are compared without regard to case. Choose another one.",
                   "Groß- und Kleinschreibung zählt dabei nicht. Wählen Sie einen anderen.")  # fmt: skip
+
+
+class ArticleNotSold(Problem):
+    status, code = 409, "article_not_sold"
+    title = Text("The article is no longer sold", "Der Artikel wird nicht mehr verkauft")
+    detail = Text("It is archived, or not offered on the day when the renewal starts: upgrade to another article.",
+                  "Er ist archiviert oder wird zum Beginn nicht angeboten: wechseln Sie zu einem anderen.")  # fmt: skip
+
+
+class PurchaseOver(Problem):
+    status, code = 409, "purchase_over"
+    title = Text("The purchase has ended or was cancelled", "Der Kauf ist beendet oder gekündigt")
+    detail = Text("Nothing is left of it to be changed or continued: buy the article again.",
+                  "Daran ist nichts mehr zu ändern oder fortzusetzen: kaufen Sie den Artikel neu.")  # fmt: skip
+
+
+class PurchaseContinued(Problem):
+    status, code = 409, "purchase_continued"
+    title = Text("The purchase was renewed or upgraded already", "Der Kauf wurde schon verlängert oder umgestellt")
+    detail = Text("Each is continued once: renew, upgrade or cancel the purchase that continues it.",
+                  "Jeder wird einmal fortgesetzt: ändern Sie den Kauf, der ihn fortsetzt.")  # fmt: skip
+
+
+class PurchaseOpenEnded(Problem):
+    status, code = 409, "purchase_open_ended"
+    title = Text("The purchase has no end", "Der Kauf hat kein Ende")
+    detail = Text("It runs until it is cancelled; there is nothing to renew.",
+                  "Er läuft, bis er gekündigt wird; es gibt nichts zu verlängern.")  # fmt: skip
+
+
+class LicenceNotByHand(Problem):
+    status, code = 409, "licence_not_by_hand"
+    title = Text("The licence comes from a purchase or a price model",
+                 "Die Lizenz stammt aus einem Kauf oder Preismodell")  # fmt: skip
+    detail = Text("Cancel or upgrade the purchase, or change the account's price model; or suspend or revoke it.",
+                  "Ändern Sie den Kauf oder das Preismodell; oder sperren oder entziehen Sie sie.")  # fmt: skip
+
+
+class LicenceOver(Problem):
+    status, code = 409, "licence_over"
+    title = Text("The licence has expired or was revoked", "Die Lizenz ist abgelaufen oder entzogen")
+    detail = Text("It gives nothing any more: grant another one.", "Sie gibt nichts mehr: erteilen Sie eine andere.")
+
+
+class LicenceSuspended(Problem):
+    status, code = 409, "licence_suspended"
+    title = Text("The licence is suspended already", "Die Lizenz ist schon gesperrt")
+    detail = Text("Resume it first; an operator may suspend what a partner has suspended.",
+                  "Geben Sie sie erst frei; Betreiber dürfen auch sperren, was ein Partner gesperrt hat.")  # fmt: skip
+
+
+class LicenceNotSuspended(Problem):
+    status, code = 409, "licence_not_suspended"
+    title = Text("The licence is not suspended", "Die Lizenz ist nicht gesperrt")
+    detail = Text("There is nothing to lift.", "Es gibt nichts aufzuheben.")
+
+
+class SuspendedByOperator(Problem):
+    status, code = 403, "suspended_by_operator"
+    title = Text("The operator suspended this licence", "Der Betreiber hat diese Lizenz gesperrt")
+    detail = Text("Only the operator of the service lifts it again: ask there.",
+                  "Nur der Betreiber des Dienstes hebt das wieder auf: fragen Sie dort.")  # fmt: skip
 
 
 class LastAdmin(Problem):

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import hmac
 import json
 import random
 import re
@@ -16,9 +15,9 @@ from urllib.parse import quote
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from itsdangerous import BadData, URLSafeSerializer
 from pydantic import BaseModel, Field
 
+from app import cursors
 from app.db import is_transient
 from app.idempotency import Replay, fingerprint, idempotency_key, remember
 from app.problems import (
@@ -78,7 +77,7 @@ class Route(APIRoute):
         known, strict = query_names(self.dependant), self.path.startswith("/v1")
 
         async def handle(request: Request) -> Response:
-            if strict and not request.query_params.keys() <= known:
+            if strict and request.scope["query_string"] and not request.query_params.keys() <= known:
                 raise Invalid(errors=[unknown_parameter(k) for k in request.query_params if k not in known][:10])
             request = StrictRequest(request.scope, request.receive)
             await request.check(expects_body=expects_body)
@@ -187,43 +186,49 @@ class Paging:
              total: int | None = None) -> Page[Any]:  # fmt: skip
         """Cut a page out of `limit + 1` rows; `position` gives a row's sort values."""
         items = list(rows[: self.limit])
-        cursor = self._cursor(position(items[-1])) if len(rows) > self.limit else None
+        cursor = self._cursors.to([*position(items[-1]), *self._stamps]) if len(rows) > self.limit else None
         response.headers.update(self._link(cursor))
         return Page(items=items, next_cursor=cursor, total=total)
 
-    def answer(self, rows: Sequence[tuple[str, str | None]], total: int | None = None) -> Response:
-        """The same of rows that are JSON already, each with its sort values as JSON if the page may end with it."""
-        place = rows[self.limit - 1][1] if len(rows) > self.limit else None
-        cursor = self._cursor(json.loads(place)) if place is not None else None
-        end = json.dumps({"next_cursor": cursor, "total": total}, separators=(",", ":"))[1:]
-        body = f'{{"items":[{",".join(text for text, _ in rows[: self.limit])}],{end}'
+    def answer(self, items: str, place: str | None, total: int | None = None) -> Response:
+        """The same of rows that are JSON already, with commas between; `place` is the position of the last one as JSON,
+        if there are more.
+        """
+        if place and self._stamps:
+            place = json.dumps([*json.loads(place), *self._stamps])
+        cursor = self._cursors.to_json(place) if place else None
+        following = "null" if cursor is None else f'"{cursor}"'
+        body = f'{{"items":[{items}],"next_cursor":{following},"total":{"null" if total is None else total}}}'
         return Response(body, media_type="application/json", headers=self._link(cursor))
 
-    def _cursor(self, position: list[Any]) -> str:
-        stamp = [] if self.stamp is None else [self.stamp]
-        return _cursors(self.request, self.signed_to).dumps([*position, *stamp])
+    @property
+    def _cursors(self) -> cursors.Cursors:
+        return _cursors(self.request, self.signed_to)
+
+    @property
+    def _stamps(self) -> list[str]:
+        return [] if self.stamp is None else [self.stamp]
 
     def _link(self, cursor: str | None) -> dict[str, str]:
         if cursor is None or self.request.method != "GET":
             return {}
         scope = self.request.scope
-        parts = quote(scope["query_string"], safe="=&%+:,;@/?!$'()*~[]").split("&")
-        same = [part for part in parts if part and not part.startswith("cursor=")]
-        return {"Link": f'<{quote(scope["path"])}?{"&".join([*same, f"cursor={cursor}"])}>; rel="next"'}
+        return {"Link": f'<{_following(scope["path"], scope["query_string"])}cursor={cursor}>; rel="next"'}
+
+
+@lru_cache(maxsize=1000)
+def _following(path: str, query: bytes) -> str:
+    """The address of the same list, up to the cursor of the next page."""
+    parts = quote(query, safe="=&%+:,;@/?!$'()*~[]").split("&")
+    same = [part for part in parts if part and not part.startswith("cursor=")]
+    return f"{quote(path)}?{'&'.join([*same, ''])}"
 
 
 PAGING = ("cursor", "limit", "count")
 
 
-def _cursors(request: Request, signed_to: str) -> URLSafeSerializer:
-    """Signs cursors to their query: one that is used with another filter or sort is refused."""
-    return _signing(request.app.state.keys.derived("cursors"), f"{request.scope['path']}?{signed_to}")
-
-
-@lru_cache(maxsize=1000)
-def _signing(key: bytes, query: str) -> URLSafeSerializer:
-    own = hmac.digest(key, query.encode(), "sha256")
-    return URLSafeSerializer(own, signer_kwargs={"key_derivation": "none", "digest_method": hashlib.sha256})
+def _cursors(request: Request, signed_to: str) -> cursors.Cursors:
+    return cursors.of(request.app.state.keys.derived("cursors"), f"{request.scope['path']}?{signed_to}")
 
 
 def paging(request: Request, limit: int, cursor: str | None, signed_to: str, *, count: bool, pointer: str) -> Paging:
@@ -233,8 +238,8 @@ def paging(request: Request, limit: int, cursor: str | None, signed_to: str, *, 
         Invalid: the cursor is not one of this query.
     """
     try:
-        after = _cursors(request, signed_to).loads(cursor) if cursor is not None else None
-    except BadData:
+        after = _cursors(request, signed_to).read(cursor) if cursor is not None else None
+    except cursors.StrangeCursor:
         raise Invalid(errors=[Fault(pointer, "invalid_cursor", NO_CURSOR)]) from None
     return Paging(limit, count, after, request, signed_to)
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
@@ -115,6 +115,9 @@ def new_signing_key() -> bytes:
 # --- access tokens (RFC 9068, RFC 8725) ---
 
 
+IDS: Final = ("sub", "sid", "partner_id", "account_id")
+
+
 class Tokens:
     """Signs and verifies access tokens: ES256 only, key chosen by our `kid`, every claim required."""
 
@@ -138,7 +141,7 @@ class Tokens:
         return jwt.encode(claims | account, key, ALGORITHM, headers={"kid": kid, "typ": "at+jwt"})
 
     def verify(self, token: str) -> Mapping[str, Any]:
-        """The claims of a token that we signed and that is in force.
+        """The claims of a token that we signed and that is in force; ids as UUIDs.
 
         Raises:
             Unauthenticated: for any other string.
@@ -159,11 +162,10 @@ class Tokens:
             claims = jwt.decode(token, key, [ALGORITHM], CHECKS, audience=self.issuer, issuer=self.issuer)
             if type(claims["exp"]) is not int or type(claims["iat"]) is not int:  # jose takes "1" for 1
                 raise Unauthenticated
-            _ = UUID(claims["sub"]), UUID(claims["sid"])
-            _ = [UUID(claims[c]) for c in ("partner_id", "account_id") if c in claims]
+            ids = {name: UUID(claims[name]) for name in IDS if name in claims or name in IDS[:2]}
         except (JOSEError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
             raise Unauthenticated from None
-        return claims
+        return claims | ids
 
 
 # --- opaque tokens: invitations, resets, refresh tokens ---

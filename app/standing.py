@@ -7,7 +7,23 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import Request
-from sqlalchemy import DateTime, Uuid, and_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    DateTime,
+    Integer,
+    Text,
+    Uuid,
+    and_,
+    case,
+    cast,
+    func,
+    literal_column,
+    null,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.express import Driver, Prepared, param
@@ -38,8 +54,7 @@ def token_of(request: Request) -> Token:
     if scheme.lower() != "bearer":
         raise Unauthenticated
     claims: Mapping[str, Any] = request.app.state.tokens.verify(credentials.strip())
-    partner_id, account_id = (UUID(claims[c]) if c in claims else None for c in ("partner_id", "account_id"))
-    return Token(UUID(claims["sub"]), UUID(claims["sid"]), partner_id, account_id)
+    return Token(claims["sub"], claims["sid"], claims.get("partner_id"), claims.get("account_id"))
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,12 @@ class Standing:
 
 _PARTNER, _ACCOUNT = param("partner", Uuid()), param("account", Uuid())
 
+_SIGNED_IN = (
+    Session.id == param("session", Uuid()), Session.user_id == param("user", Uuid()),
+    Session.ended_at.is_(None), Session.expires_at > param("now", DateTime(timezone=True)),
+    User.status == UserStatus.ACTIVE,
+)  # fmt: skip
+
 STANDING = (
     select(
         User.operator, Session.last_used_at, Partner.status, Partner.partner_management_enabled,
@@ -75,11 +96,67 @@ STANDING = (
     .outerjoin(Account, and_(Account.partner_id == _PARTNER, Account.id == _ACCOUNT))
     .outerjoin(AccountMember, and_(AccountMember.partner_id == _PARTNER, AccountMember.user_id == User.id,
                                    AccountMember.account_id == _ACCOUNT))
-    .where(Session.id == param("session", Uuid()), Session.user_id == param("user", Uuid()),
-           Session.ended_at.is_(None), Session.expires_at > param("now", DateTime(timezone=True)),
-           User.status == UserStatus.ACTIVE)
+    .where(*_SIGNED_IN)
 )  # fmt: skip
 """User, session, partner, account and both roles, in one statement."""
+
+_CONFINED = (
+    select(func.set_config("app.partner_id", cast(_PARTNER, Text), true()).label("partner"))
+    .offset(literal_column("0"))
+    .subquery("confined")
+)
+_HERE = cast(_CONFINED.c.partner, Uuid)
+
+GLANCE = (
+    select(
+        User.operator, Session.last_used_at, Partner.status, Partner.partner_management_enabled,
+        PartnerMember.role, null(), null(),
+    )
+    .select_from(_CONFINED)
+    .join(Session, true())
+    .join(User, User.id == Session.user_id)
+    .outerjoin(Partner, Partner.id == _HERE)
+    .outerjoin(PartnerMember, and_(PartnerMember.partner_id == _HERE, PartnerMember.user_id == User.id))
+    .where(*_SIGNED_IN)
+)  # fmt: skip
+"""The same of a partner, in a transaction that is this statement alone: it confines itself before it reads what is the
+partner's. Where it does not (another plan, another node of a cluster), row-level security lets it see nothing."""
+
+_ENTERED = (
+    select(func.entered(_PARTNER, param("lock", BigInteger())).label("version"))
+    .offset(literal_column("0"))
+    .subquery("entered")
+)
+_INSIDE = case((_ENTERED.c.version.is_not(None), _PARTNER))  # so that what is the partner's is joined behind it
+
+AS_BEFORE = Prepared(
+    select(and_(
+        _ENTERED.c.version == param("version", Integer()),
+        User.operator == param("operator", Boolean()),
+        Partner.status == param("status", Partner.status.type),
+        Partner.partner_management_enabled == param("managed", Boolean()),
+        PartnerMember.role.is_not_distinct_from(param("role", PartnerMember.role.type)),
+        Session.last_used_at > param("seen_after", DateTime(timezone=True)),
+    ))
+    .select_from(_ENTERED)
+    .join(Session, true())
+    .join(User, User.id == Session.user_id)
+    .outerjoin(Partner, Partner.id == _INSIDE)
+    .outerjoin(PartnerMember, and_(PartnerMember.partner_id == _INSIDE, PartnerMember.user_id == User.id))
+    .where(*_SIGNED_IN)
+)  # fmt: skip
+"""Whether a caller still is in a partner what they were (and its columns are), in a transaction that is one statement:
+it enters the partner before it reads what is the partner's, as `GLANCE` does, and holds its columns (`columns.steady`).
+"""
+
+
+def asked_as_before(token: Token, partner_id: UUID, was: "Standing", version: int, lock: int) -> dict[str, Any]:
+    """The parameters of `AS_BEFORE`."""
+    now = utc_now()
+    return {"session": token.session_id, "user": token.user_id, "partner": partner_id, "now": now, "lock": lock,
+            "version": version, "operator": was.operator, "status": was.partner_status, "role": was.partner_role,
+            "managed": was.partner_management_enabled, "seen_after": now - SEEN_EVERY}  # fmt: skip
+
 
 _USED = (
     update(Session)
@@ -103,7 +180,7 @@ async def look_up(db: AsyncSession, token: Token, partner_id: UUID, account_id: 
     if found is None:
         raise Unauthenticated
     standing = Standing(*found)
-    if _long_unseen(standing):
+    if long_unseen(standing):
         await db.execute(_USED, {"session": token.session_id, "now": utc_now()})
     return standing
 
@@ -120,11 +197,11 @@ async def look_up_express(
     if found is None:
         raise Unauthenticated
     standing = Standing(*found[:7])
-    if _long_unseen(standing):
+    if long_unseen(standing):
         await _USED_EXPRESS.all(line, session=token.session_id, now=utc_now())
     return standing, found[7:]
 
 
-def _long_unseen(standing: Standing) -> bool:
+def long_unseen(standing: Standing) -> bool:
     """The use of a session is remembered to within five minutes: most requests write nothing."""
     return utc_now() - standing.last_used_at > SEEN_EVERY

@@ -30,7 +30,8 @@ from bench.databases import PARTNER, SESSION, USER, properties
 # Concatenated rather than built by json_build_object: a tenth faster, and JSON all the same.
 ITEM: Final = """
     '{"id":"' || id || '","partner_id":"' || partner_id || '","name":' || to_json(name) || ',"status":"' || status
-    || '","price_model":' || coalesce(to_json(price_model)::text, 'null') || ',"member_count":' || member_count
+    || '","price_model":' || coalesce(to_json(price_model)::text, 'null')
+    || ',"time_zone":' || coalesce(to_json(time_zone)::text, 'null') || ',"member_count":' || member_count
     || ',"properties":' || properties || ',"masked_properties":[],"created_at":' || to_json(created_at)
     || ',"updated_at":' || to_json(updated_at) || '}'
 """
@@ -102,7 +103,8 @@ async def create(request: Request) -> Response:
     now, account_id, member_id = datetime.now(UTC), new_id(), new_id()
     name_search = words.search_key(body["name"])
     projected = columns.projected(name_search, body["properties"])
-    after = {"name": body["name"], "status": "active", "price_model": None, "properties": body["properties"]}
+    after = {"name": body["name"], "status": "active", "price_model": None, "time_zone": None,
+             "properties": body["properties"]}  # fmt: skip
     member = {"account_id": str(account_id), "user_id": str(USER), "role": "account_admin"}
     opened, joined = _logged(None, after), _logged(None, member)
     origin = {"address": "127.0.0.1"}

@@ -71,7 +71,7 @@ def _same_pages(running: Mapping[str, Running], urls: Mapping[str, str]) -> None
         assert [i["properties"]["revenue"] for i in theirs] == [i["properties"]["revenue"] for i in ours]
 
 
-SAID: Final = ("id", "partner_id", "name", "status", "price_model", "member_count")
+SAID: Final = ("id", "partner_id", "name", "status", "price_model", "time_zone", "member_count")
 
 
 def _plain(item: Mapping[str, Any]) -> dict[str, Any]:

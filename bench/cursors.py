@@ -1,13 +1,10 @@
 """Cursors into the depth of a table, as if one had leafed there: the application's own, for a position read by SQL."""
 
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from itsdangerous import URLSafeSerializer
-
-from app import rest
+from app import cursors
 from app.main import load_keys
 from bench import contest, databases
 from bench.databases import PARTNER, Server
@@ -18,21 +15,18 @@ COLUMNS: Final = {"name": "name_search", "properties.revenue": "n1", "properties
 
 def behind(server: Server, database: str, running: Running, query: Mapping[str, Any], rows: int) -> str:
     """The cursor of the page that begins behind so many rows."""
-    signer = _signer(running, query)
+    ours = _cursors(running, query)
     given = contest.fetch(f"{running.url}?{urlencode(query, doseq=True)}", running.headers)["next_cursor"]
-    assert signer.dumps(signer.loads(given)) == given, (
-        "cursors have become something else: teach it to bench/cursors.py"
-    )
+    assert ours.read(ours.to(ours.read(given))) == ours.read(given)
     position = _position(server, database, query["sort"], rows)
-    assert len(signer.loads(given)) == len(position)
-    return signer.dumps(position)
+    assert len(ours.read(given)) == len(position)
+    return ours.to(position)
 
 
-def _signer(running: Running, query: Mapping[str, Any]) -> URLSafeSerializer:
+def _cursors(running: Running, query: Mapping[str, Any]) -> cursors.Cursors:
     """As the application has it for this list with these parameters."""
-    state = SimpleNamespace(keys=load_keys(settings_of(running)))
-    request: Any = SimpleNamespace(app=SimpleNamespace(state=state), scope={"path": urlsplit(running.url).path})
-    return rest._cursors(request, str(sorted(query.items())))
+    key = load_keys(settings_of(running)).derived("cursors")
+    return cursors.of(key, f"{urlsplit(running.url).path}?{sorted(query.items())}")
 
 
 def _position(server: Server, database: str, sort: str, behind: int) -> list[Any]:

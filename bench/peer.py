@@ -52,6 +52,7 @@ class Account(AccountBase, table=True):
     name: str = Field(max_length=120, index=True)
     status: str = Field(default="active", max_length=20)
     price_model: str | None = Field(default=None, max_length=40)
+    time_zone: str | None = Field(default=None, max_length=64)
     member_count: int = 1
     created_at: datetime = Field(default_factory=now, sa_type=DateTime(timezone=True))
     updated_at: datetime = Field(default_factory=now, sa_type=DateTime(timezone=True))
@@ -79,6 +80,7 @@ class AccountPublic(AccountBase):
     partner_id: uuid.UUID
     status: str
     price_model: str | None
+    time_zone: str | None
     member_count: int
     created_at: datetime
     updated_at: datetime

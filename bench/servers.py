@@ -30,7 +30,9 @@ from bench.databases import HOME, PARTNER, SESSION, USER, Server
 ROOT: Final = Path(__file__).parent.parent
 SECONDS: Final = 60
 SECRET: Final = "the peer's, for the length of a benchmark"
-COLUMNS: Final = "id, partner_id, name, status, price_model, member_count, created_at, updated_at, properties"
+COLUMNS: Final = (
+    "id, partner_id, name, status, price_model, time_zone, member_count, created_at, updated_at, properties"
+)
 FLAGS: Final = ("--loop", "uvloop", "--http", "httptools", "--ws", "none", "--no-access-log", "--no-server-header",
                 "--log-level", "warning")  # fmt: skip
 

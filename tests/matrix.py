@@ -58,7 +58,7 @@ class Operation:
     @property
     def of_everybody(self) -> bool:
         """The catalogue is no partner's: nobody's ids are in it, and everybody reads the same."""
-        return self.path.startswith("/v1/price-models")
+        return self.path.startswith(("/v1/features", "/v1/articles", "/v1/price-models"))
 
 
 def operations(world: World) -> list[Operation]:
@@ -277,12 +277,23 @@ class Requests:
         return jwt.get_unverified_claims(await self.world.token(person))["sid"]
 
     async def key(self, operation: Operation, actor: Actor) -> str:
-        return await self.price_model() if operation.of_everybody else await self.property(actor)
+        if operation.path.startswith("/v1/features"):
+            return await self.quota()
+        if operation.of_everybody:
+            return (await self.entry("price-models", key=self.unique("model_")))["key"]
+        return await self.property(actor)
 
-    async def price_model(self) -> str:
-        answer = await self.operator.post("/v1/price-models", json={"key": self.unique("model_"), "name": {"en": "M"}})
+    async def number(self, _operation: Operation, _actor: Actor) -> str:
+        return (await self.entry("articles", number=self.unique("A-"), **SOLD))["number"]
+
+    async def article(self, _actor: Actor) -> Any:
+        return {"number": self.unique("A-"), "name": {"en": "Fresh"}, **SOLD}
+
+    async def entry(self, nouns: str, **fields: Any) -> Any:
+        """A new one in the catalogue."""
+        answer = await self.operator.post(f"/v1/{nouns}", json={"name": {"en": "M"}, **fields})
         assert answer.status_code == 201, answer.text
-        return answer.json()["key"]
+        return answer.json()
 
     async def property(self, actor: Actor) -> str:
         stage = actor.stage
@@ -343,6 +354,44 @@ class Requests:
             found = stage.spares["import_id", False] = answer.json()["id"]
             await self.world.worker().import_all()
         return found
+
+    async def purchase_id(self, _operation: Operation, actor: Actor) -> str:
+        stage = actor.stage
+        if (found := stage.spares.get(("purchase_id", True))) is None:
+            body = {"article": await self.sold(), "ends_at": "2199-01-01T00:00:00Z", "order_number": stage.tag}
+            found = stage.spares["purchase_id", True] = await self._made(f"{stage.account_path}/articles", body)
+        return found
+
+    async def licence_id(self, _operation: Operation, actor: Actor) -> str:
+        stage = actor.stage
+        if (found := stage.spares.get(("licence_id", True))) is None:
+            body = await self.licence(actor) | {"order_number": stage.tag}
+            found = stage.spares["licence_id", True] = await self._made(f"{stage.account_path}/licences", body)
+        return found
+
+    async def _made(self, path: str, body: Any) -> str:
+        answer = await self.operator.post(path, json=body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
+
+    async def sold(self) -> str:
+        """The number of an article that grants something."""
+        grant = {"feature": await self.quota(), "units": 10}
+        return (await self.entry("articles", number=self.unique("A-"), grants=[grant], **SOLD))["number"]
+
+    async def quota(self) -> str:
+        return (await self.entry("features", key=self.unique("feature_"), kind="quota"))["key"]
+
+    async def purchase(self, _actor: Actor) -> Any:
+        return {"article": await self.sold()}
+
+    async def licence(self, _actor: Actor) -> Any:
+        return {"feature": await self.quota(), "units": 1, "reason": "A trial."}
+
+    async def suspended(self, actor: Actor) -> None:
+        licence = f"{actor.stage.account_path}/licences/{actor.stage.spares['licence_id', True]}"
+        answer = await actor.client.post(f"{licence}/suspend", json={"reason": "By the one who lifts it."})
+        assert answer.status_code == 200, answer.text
 
     async def invite(self, stage: Stage, email: str, *, of_account: bool) -> str:
         role = R.ACCOUNT_VIEWER if of_account else R.PARTNER_VIEWER
@@ -457,6 +506,7 @@ def _unique(field: str, template: str, **rest: Any) -> Callable[[Requests, Actor
 
 IMPORTING = ("createAccountImport", "confirmAccountImport", "cancelAccountImport")
 UNFINISHED = "checking,checked,running"
+SOLD = {"price": {"amount": "9.90", "currency": "EUR"}, "billing_period": "monthly"}
 LOG_IN = {"email": "bystander@example.com", "password": PASSWORD}
 
 CATALOGUE = {"feature"}
@@ -468,11 +518,14 @@ PARAMETERS: dict[str, Callable[[Requests, Operation, Actor], Awaitable[str]]] = 
     "partner_id": Requests.partner_id,
     "account_id": Requests.account_id,
     "key": Requests.key,
+    "number": Requests.number,
     "view_id": Requests.view_id,
     "user_id": Requests.user_id,
     "invitation_id": Requests.invitation_id,
     "session_id": Requests.session_id,
     "import_id": Requests.import_id,
+    "purchase_id": Requests.purchase_id,
+    "licence_id": Requests.licence_id,
     "feature": Requests.feature,
     "claim_id": Requests.claim_id,
 }
@@ -496,9 +549,22 @@ BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
     "AccountMemberUpdate": _fixed({"role": "account_viewer"}),
     "TextPropertyCreate": _unique("key", "{}", type="text", label={"en": "Fresh"}, filterable=False),
     "PropertyUpdate": Requests.relabelled,
+    "FeatureCreate": _unique("key", "{}", kind="quota", name={"en": "Fresh"}),
+    "FeatureUpdate": Requests.renamed,
+    "ArticleCreate": Requests.article,
+    "ArticleUpdate": Requests.renamed,
     "PriceModelCreate": _unique("key", "{}", name={"en": "Fresh"}),
     "PriceModelUpdate": Requests.renamed,
     "PropertyOrder": Requests.ordered,
+    "AccountArticleCreate": Requests.purchase,
+    "AccountArticleUpdate": _unique("order_number", "O-{}"),
+    "AccountArticleCancel": _fixed({}),
+    "AccountArticleRenew": _fixed({}),
+    "AccountArticleUpgrade": Requests.purchase,
+    "LicenceCreate": Requests.licence,
+    "LicenceUpdate": _unique("order_number", "O-{}"),
+    "LicenceSuspend": _fixed({"reason": "A test."}),
+    "LicenceRevoke": _fixed({"reason": "A test."}),
     "ViewCreate": _unique("name", "View {}"),
     "ViewUpdate": _unique("name", "View {}"),
     "AccountSearch": _fixed({"q": "account"}),
@@ -517,5 +583,6 @@ BEFORE: dict[str, Callable[[Requests, Actor], Awaitable[None]]] = {
     "disableTotp": Requests.totp_on,
     "renewRecoveryCodes": Requests.totp_on,
     "restoreAccount": Requests.archived,
+    "resumeLicence": Requests.suspended,
     "releaseResource": Requests.resource_taken,
 }

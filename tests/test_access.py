@@ -559,6 +559,8 @@ POLICY = {
     "account:enter": "aev",       "account_price_model:set": "OA",
     "account:import": "OAM",      "account_import:read": "OAMV",
     "account_member:read": "OAMVaev",                     "account_member:manage": "OAMa",
+    "account_article:read": "OAMVaev",                    "account_article:manage": "OA",
+    "licence:read": "OAMVaev",    "licence:manage": "OA", "licence:overrule": "O",
     "entitlement:read": "OAMVaev",                        "claim:read": "OAMVaev",         "claim:manage": "ae",
 }  # fmt: skip
 

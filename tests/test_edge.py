@@ -70,12 +70,29 @@ async def scene(world: World) -> Scene:
     column = await anna.post(f"{here}/properties", json={"key": "city", "type": "text", "label": {"en": "City"}})
     assert column.status_code == 201, column.text
     ids["key"] = "city"
+    ids |= {"number": "SRV-1"} | await sold(operator, anna, f"{here}/accounts/{account.id}")
     ids["view_id"] = (await anna.post(f"{here}/views", json={"name": "Cities", "shared": True})).json()["id"]
     upload = await anna.post(f"{here}/account-imports", files={"file": ("a.csv", b"name\nA\n")})
     assert upload.status_code == 201, upload.text
     ids["import_id"] = upload.json()["id"]
     ids["session_id"] = (await anna.get("/v1/me/sessions")).json()["items"][0]["id"]
     return Scene(operator, anna, await world.client(), ids)
+
+
+async def sold(operator: AsyncClient, anna: AsyncClient, account: str) -> dict[str, str]:
+    """The ids of a purchase, of its licence and of a use of it."""
+    feature = {"key": "visits", "kind": "quota", "name": {"en": "Visits"}}
+    article = {"number": "SRV-1", "name": {"en": "Visit"}, "price": {"amount": "80", "currency": "EUR"},
+               "billing_period": "once", "grants": [{"feature": "visits", "units": 1}]}  # fmt: skip
+    for client, path, body in ((operator, "/v1/features", feature), (operator, "/v1/articles", article),
+                               (anna, f"{account}/articles", {"article": "SRV-1"})):  # fmt: skip
+        made = await client.post(path, json=body)
+        assert made.status_code == 201, made.text
+    licences = (await anna.get(f"{account}/licences")).json()["items"]
+    used = await anna.post(f"{account}/claims", json={"feature": "visits", "resource": "visit:1"})
+    assert used.status_code == 201, used.text
+    return {"purchase_id": made.json()["id"], "licence_id": licences[0]["id"], "feature": "visits",
+            "claim_id": used.json()["id"]}  # fmt: skip
 
 
 def operation(name: str) -> tuple[str, str]:

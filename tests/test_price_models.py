@@ -291,3 +291,94 @@ async def test_batches_set_price_models_item_by_item(world: World, partner: Part
     assert refused[0]["problem"]["errors"][0]["pointer"] == "/price_model"
     shown = (await anna.get(url(partner))).json()["items"]
     assert [a["price_model"] for a in shown] == ["basic", None, None, "basic"]
+
+
+# --- what they give, and what things cost in them ---
+
+VISIT: dict[str, Any] = {
+    "name": {"en": "Visit"},
+    "price": {"amount": "80", "currency": "EUR"},
+    "billing_period": "once",
+}
+GRANT: dict[str, Any] = {"feature": "assets", "units": 10, "grace_days": 14, "max_units_per_claim": 5}
+OTHER: dict[str, Any] = {"feature": "api_access", "units": 1, "grace_days": 0, "max_units_per_claim": None}
+
+
+def costs(article: str, amount: str, currency: str = "EUR") -> dict[str, Any]:
+    return {"article": article, "price": {"amount": amount, "currency": currency}}
+
+
+@pytest.fixture
+async def shop(olivia: AsyncClient) -> AsyncClient:
+    """Olivia, with features and articles of which some are archived."""
+    for key, kind in {"assets": "quota", "api_access": "switch", "fax": "switch"}.items():
+        assert (
+            await olivia.post("/v1/features", json={"key": key, "kind": kind, "name": {"en": key}})
+        ).status_code == 201
+    for number in ("SRV-1", "SRV-2", "OLD-1"):
+        assert (await olivia.post("/v1/articles", json=VISIT | {"number": number})).status_code == 201
+    for path in ("features/fax", "articles/OLD-1"):
+        assert (await olivia.post(f"/v1/{path}/archive")).status_code == 200
+    return olivia
+
+
+async def test_a_price_model_grants_features_and_has_prices_of_its_own(world: World, shop: AsyncClient):
+    lists = {"base_grants": [GRANT, {"feature": "api_access", "units": 1}],
+             "article_prices": [costs("SRV-1", "70.5"), costs("OLD-1", "100", "JPY")]}  # fmt: skip
+    made = await shop.post(MODELS, json=BASIC | lists)
+    expected = {
+        "base_grants": [GRANT, OTHER],
+        "article_prices": [costs("SRV-1", "70.50"), costs("OLD-1", "100", "JPY")],
+    }
+    assert (made.status_code, {k: made.json()[k] for k in lists}) == (201, expected)
+    assert (await shop.get(f"{MODELS}/basic")).json() == made.json() == (await shop.get(MODELS)).json()["items"][0]
+    change = {"article_prices": [costs("SRV-2", "1")]}
+    changed = (await shop.patch(f"{MODELS}/basic", json=change, headers=STAR)).json()
+    assert {k: changed[k] for k in lists} == expected | {"article_prices": [costs("SRV-2", "1.00")]}
+    event = (await world.events(PLATFORM))[-1]
+    assert (event.type, event.details) == ("price_model.updated", {
+        "before": {"article_prices": expected["article_prices"]}, "after": {"article_prices": [costs("SRV-2", "1.00")]}})  # fmt: skip
+    tag = (await shop.get(f"{MODELS}/basic")).headers["etag"]
+    same = await shop.patch(f"{MODELS}/basic", json=lists | change, headers=STAR)
+    assert same.headers["etag"] == tag  # it was so before: nothing to say
+    emptied = (await shop.patch(f"{MODELS}/basic", json={"base_grants": [], "article_prices": []}, headers=STAR)).json()
+    assert (emptied["base_grants"], emptied["article_prices"], emptied["name"]) == ([], [], BASIC["name"])
+
+
+WRONG: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
+    ({"base_grants": [GRANT | {"feature": "nowhere"}]}, [("/base_grants/0/feature", "unknown_feature")]),
+    ({"base_grants": [GRANT, GRANT]}, [("/base_grants/1/feature", "duplicate_feature")]),
+    ({"base_grants": [GRANT, OTHER | {"feature": "fax"}]}, [("/base_grants/1/feature", "archived_feature")]),
+    ({"base_grants": [OTHER | {"units": 2}]}, [("/base_grants/0/units", "too_many_units")]),
+    ({"base_grants": [GRANT | {"duration": "P1Y"}]}, [("/base_grants/0/duration", "extra_forbidden")]),
+    ({"base_grants": [GRANT | {"feature": f"f{n}"} for n in range(21)]}, [("/base_grants", "too_long")]),
+    ({"base_grants": None}, [("/base_grants", "list_type")]), ({"article_prices": None}, [("/article_prices", "list_type")]),
+    ({"article_prices": [costs("SRV-1", "1"), costs("SRV-9", "1"), costs("SRV-1", "2"), costs("SRV-2", "1", "XYZ")]}, [
+        ("/article_prices/1/article", "unknown_article"),
+        ("/article_prices/2/article", "duplicate_article"), ("/article_prices/3/price/currency", "currency")]),
+    ({"article_prices": [costs("srv-1", "1")]}, [("/article_prices/0/article", "string_pattern_mismatch")]),
+    ({"article_prices": [costs("SRV-1", "-1")]}, [("/article_prices/0/price/amount", "string_pattern_mismatch")]),
+    ({"article_prices": [{"article": "SRV-1"}]}, [("/article_prices/0/price", "missing")]),
+    ({"article_prices": [costs(f"A{n}", "1") for n in range(201)]}, [("/article_prices", "too_long")]),
+]  # fmt: skip
+
+
+async def test_grants_and_prices_that_cannot_be_are_told_by_their_pointers(shop: AsyncClient):
+    for body, expected in WRONG:
+        made = await shop.post(MODELS, json=BASIC | body)
+        assert (problem(made), faults(made)) == ((422, "invalid"), expected), body
+    assert (await shop.get(MODELS)).json()["items"] == []
+    before = await shop.post(MODELS, json=BASIC | {"base_grants": [GRANT], "article_prices": [costs("SRV-1", "1")]})
+    for body, expected in WRONG:
+        changed = await shop.patch(f"{MODELS}/basic", json=body, headers=STAR)
+        assert (problem(changed), faults(changed)) == ((422, "invalid"), expected), body
+    assert (await shop.get(f"{MODELS}/basic")).json() == before.json()
+
+
+async def test_base_grants_may_go_on_naming_a_feature_that_was_archived_since(shop: AsyncClient):
+    await shop.post(MODELS, json=BASIC | {"base_grants": [GRANT]})
+    await shop.post("/v1/features/assets/archive")
+    more = await shop.patch(f"{MODELS}/basic", json={"base_grants": [GRANT | {"units": 11}, OTHER]}, headers=STAR)
+    assert (more.status_code, [g["units"] for g in more.json()["base_grants"]]) == (200, [11, 1])
+    other = await shop.post(MODELS, json=BASIC | {"key": "other", "base_grants": [GRANT]})
+    assert faults(other) == [("/base_grants/0/feature", "archived_feature")]

@@ -47,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"words"},
     "words": set(),
     "problems": set(),
+    "cursors": set(),
     "sheets": set(),
     "localpg": set(),
     "models": {"policy"},
@@ -55,30 +56,31 @@ MAY_IMPORT: dict[str, set[str]] = {
     "security": {"problems"},
     "services": {"express", "models", "policy", "problems", "security", "sheets", "tenancy", "words"},
     "express": {"db", "policy"},
+    "lines": {"db", "express"},
     "standing": {"express", "models", "policy", "problems"},
     "db": {"problems"},
     "strict": {"problems"},
     "idempotency": {"db", "express", "models", "problems", "tenancy"},
     "downloads": {"problems"},
-    "rest": {"db", "idempotency", "problems", "strict"},
+    "rest": {"cursors", "db", "idempotency", "problems", "strict"},
     "uploads": {"access", "db", "downloads", "policy", "problems", "rest", "words"},
     "importing": {"db", "models", "problems", "services", "sheets", "tenancy"},
-    "access": {"db", "express", "idempotency", "models", "policy", "problems", "standing", "tenancy"},
+    "access": {"db", "express", "idempotency", "lines", "models", "policy", "problems", "standing", "tenancy"},
     "faults": {"db", "problems"},
     "metrics": {"config"},
     "logs": {"config"},
     "edge": {"config", "faults", "metrics", "models", "problems"},
     "post": {"words"},
     "contract": {"problems"},
-    "lanes": {"access", "rest", "strict"},
+    "lanes": {"access", "db", "problems", "rest", "strict"},
     "queues": {"problems"},
     "turnstile": {"access", "express", "idempotency", "models", "policy", "problems", "queues", "standing"},
     "routers": {"access", "db", "downloads", "express", "faults", "idempotency", "lanes", "metrics", "models", "policy", "post", "problems",
                 "rest", "schemas", "security", "services", "sheets", "tenancy", "turnstile", "uploads"},
     "worker": {"config", "db", "importing", "metrics", "models", "post", "security", "services", "tenancy"},
     "migrate": {"db", "models"},
-    "main": {"access", "config", "contract", "db", "downloads", "edge", "faults", "localpg", "logs", "migrate", "post", "queues", "routers",
-             "security", "uploads", "worker"},
+    "main": {"access", "config", "contract", "db", "downloads", "edge", "faults", "lanes", "lines", "localpg", "logs", "migrate",
+             "post", "queues", "routers", "security", "uploads", "worker"},
     "operate": COMMANDS,
     "welcome": COMMANDS | {"operate"},
     "demo_columns": {"policy", "schemas", "services"},
@@ -171,6 +173,22 @@ def test_members_of_accounts_come_and_go_where_they_are_counted():
     for path in [*(ROOT / "app").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
         if not path.as_posix().endswith((*counting, "test_rules.py")):
             assert not re.search(r"\bAccountMember\(", path.read_text()), path
+
+
+def test_licences_begin_and_end_where_their_pools_are_held():
+    """Whoever claims waits for the pool's row and believes what it reads then: no licence changes past that row."""
+    for _, path, text in sources():
+        inside = path.relative_to(ROOT / "app").as_posix()
+        if inside not in {"services/licence_grants.py", "models/licence.py"}:
+            assert not re.search(r"(?<!class )\bLicence\(", text), f"{path.name} makes licences"
+        if inside != "services/base_grants.py":
+            assert not re.search(r"\b(insert\(db, |(update|delete|insert)\()Licence\b", text), (
+                f"{path.name} writes licences"
+            )
+    ending = {path.name for _, path, text in sources() if "events.changed(licence" in text}
+    assert ending == {"licence_grants.py", "licences.py"}
+    for name in ("licence_grants", "base_grants", "licences"):
+        assert re.search(r"await pools\.hold(_many)?\(", (ROOT / "app" / "services" / f"{name}.py").read_text()), name
 
 
 def test_sql_by_hand_stands_in_one_reviewed_place():

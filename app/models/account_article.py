@@ -27,6 +27,7 @@ class AccountArticle(Versioned, Tenanted, Identified, Base):
         CheckConstraint("quantity > 0", "quantity"),
         CheckConstraint("ends_at >= starts_at", "period"),
         Index("ix_account_articles_partner_id_account_id_starts_at_id", "partner_id", "account_id", "starts_at", "id"),
+        Index("ix_account_articles_partner_id_starts_at_id", "partner_id", "starts_at", "id"),
         Index("ix_account_articles_partner_id_article_id", "partner_id", "article", "id"),
         Index("ix_account_articles_partner_id_order_number_id", "partner_id", "order_number", "id"),
         Index("ix_account_articles_partner_id_invoice_number_id", "partner_id", "invoice_number", "id"),

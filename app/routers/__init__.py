@@ -4,16 +4,20 @@ Addresses are tried in this order: what is asked most comes first.
 """
 
 from app.routers import (
+    account_articles,
     account_batches,
     account_imports,
     account_searches,
     account_summaries,
     accounts,
+    articles,
     claims,
     entitlements,
     exports,
+    features,
     health,
     invitations,
+    licences,
     me,
     members,
     pages,
@@ -35,7 +39,8 @@ ROUTERS = [
     account_imports.uploads,
     *(r.router for r in (
         account_imports, account_summaries, entitlements, exports, views,
-        members, invitations, switches, properties, partners, price_models,
+        members, invitations, switches, properties, partners, features, articles, price_models,
+        account_articles, licences,
         sessions, me, registrations, password_resets, roles, health, pages,
     )),
 ]  # fmt: skip

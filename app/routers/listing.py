@@ -1,6 +1,6 @@
 """How a list's query parameters become a `lists.Query`, and its rows a page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import Depends, Query, Response
 
 from app.access import Gate
-from app.express import CHOOSING
+from app.express import CHOOSING, WALKING
 from app.problems import Fault, Invalid
 from app.rest import NO_CURSOR, Page, Paging
 from app.services import lists, pages, views, walks
@@ -87,8 +87,13 @@ async def page_through(gate: Gate, page: Paging, asked: Question) -> Response:
 async def _page_through(gate: Gate, page: Paging, asked: Question) -> Response:
     of = pages.Asked(asked.query, asked.columns, page.limit, page.count, f"{asked.at}columns")
     if asked.view is None:
-        guess, values = pages.guess(gate.partner_id, of, page.after) if gate.familiar else (None, {})
-        async with gate.enter(guess, plans=of.plans, **values) as inside:
+        guessed = pages.guess(gate.partner_id, of, page.after) if gate.familiar else None
+        if guessed and of.plans is WALKING and not of.count:
+            seen = await gate.glance(guessed.guess, **guessed.values)
+            if seen and (found := pages.at_a_glance(guessed, of, seen.guessed)):
+                return page.answer(found.items, found.place)
+        values: Mapping[str, Any] = guessed.values if guessed else {}
+        async with gate.enter(guessed and guessed.guess, plans=of.plans, **values) as inside:
             found = await pages.fetched(inside, of, page.after)
     else:
         async with gate.enter(plans=CHOOSING) as inside:
@@ -96,4 +101,4 @@ async def _page_through(gate: Gate, page: Paging, asked: Question) -> Response:
             page = page.stamped(applied.stamp, f"{asked.at}cursor")
             of = replace(of, query=applied.query, columns=applied.columns)
             found = await pages.fetched(inside, of, page.after)
-    return page.answer(found.rows, found.total)
+    return page.answer(found.items, found.place, found.total)

@@ -51,7 +51,7 @@ async def get_partner(access: MayRead, db: Db, response: Response) -> Partner:
 
 @router.patch("/{partner_id}", response_model=PartnerRead, openapi_extra=raises(VersionMismatch, PreconditionRequired))
 async def update_partner(body: PartnerUpdate, access: MayUpdate, db: Db, match: IfMatch, response: Response) -> Partner:
-    """Rename, suspend or resume a partner, switch its partner management on or off, change its language.
+    """Rename, suspend or resume a partner, switch its partner management on or off, change its language or time zone.
 
     Suspended, it shuts out all its people and the members of its accounts at once; with partner management off,
     only the partner's own people are shut out.

@@ -12,7 +12,7 @@ from app.rest import IdempotentRoute, IfMatch, Page, PageQuery, created, tagged
 from app.routers.listing import list_query, page_of
 from app.schemas.price_model import PriceModelCreate, PriceModelRead, PriceModelUpdate
 from app.schemas.property import KEY
-from app.services import lists, price_models
+from app.services import catalogue, lists, price_models
 
 router = APIRouter(prefix="/v1/price-models", tags=["catalogue"], route_class=IdempotentRoute)
 
@@ -47,7 +47,10 @@ async def get_price_model(key: Key, _: Self, db: Db, response: Response) -> dict
 async def update_price_model(
     key: Key, body: PriceModelUpdate, access: MayManage, db: Db, match: IfMatch, response: Response
 ) -> dict[str, Any]:
-    """Change the name or the description of a price model; its key never changes."""
+    """Change texts, base grants or article prices of a price model; its key never changes.
+
+    A list replaces the one there was. Accounts that are in the price model keep the base grants that they have.
+    """
     row = match.check(await price_models.get(db, key, lock=True))
     row = await price_models.update(db, access, row, body.model_dump(exclude_unset=True))
     return price_models.shown(tagged(response, row))
@@ -57,11 +60,11 @@ async def update_price_model(
 async def archive_price_model(key: Key, access: MayManage, db: Db, response: Response) -> dict[str, Any]:
     """Give it to no further account. Those that have it keep it; asked again, it changes nothing."""
     row = await price_models.get(db, key, lock=True)
-    return price_models.shown(tagged(response, await price_models.archive(db, access, row, archived=True)))
+    return price_models.shown(tagged(response, await catalogue.archive(db, access, row, archived=True)))
 
 
 @router.post("/{key}/restore", response_model=PriceModelRead)
 async def restore_price_model(key: Key, access: MayManage, db: Db, response: Response) -> dict[str, Any]:
     """Bring an archived price model back into the catalogue. Asked again, it changes nothing."""
     row = await price_models.get(db, key, lock=True)
-    return price_models.shown(tagged(response, await price_models.archive(db, access, row, archived=False)))
+    return price_models.shown(tagged(response, await catalogue.archive(db, access, row, archived=False)))

@@ -5,7 +5,7 @@ from pydantic import Field
 
 from app.models.account import AccountStatus
 from app.policy import Role
-from app.schemas.base import In, Instant, Name, Out, ShownName
+from app.schemas.base import In, Instant, Name, Out, ShownName, TimeZone
 from app.schemas.invitation import InvitationRead
 from app.schemas.member import MemberRead
 from app.schemas.price_model import PriceModelKey
@@ -35,11 +35,22 @@ GivenPriceModel = Annotated[
 ]  # fmt: skip
 
 
+AccountZone = Annotated[
+    TimeZone | None,
+    Field(
+        description="IANA time zone whose calendar its periods follow; null: its partner's. What was bought before it "
+        "changes keeps its moments.",
+        examples=["Europe/Berlin"],
+    ),
+]
+
+
 class AccountCreate(In):
     """A new child account; its creator becomes its admin."""
 
     name: AccountName
     price_model: GivenPriceModel = None
+    time_zone: AccountZone = None
     properties: Annotated[Values, Field(default_factory=dict)]
 
 
@@ -56,6 +67,7 @@ class AccountUpdate(In):
         ),
     ]
     price_model: GivenPriceModel = None
+    time_zone: AccountZone = None
     properties: Annotated[
         Values,
         Field(default=None, validate_default=False, description="Merge patch: a value left out stays, null clears it."),
@@ -70,6 +82,7 @@ class AccountRead(Out):
     name: ShownName
     status: AccountStatus
     price_model: Annotated[PriceModelKey | None, Field(description="Key of the price model that it is in, if any.")]
+    time_zone: AccountZone
     member_count: Annotated[int, Field(ge=0, le=100_000_000, description="How many members it has.", examples=[3])]
     properties: Annotated[Values, Field(description="Every column that is not archived; null when empty or masked.")]
     masked_properties: Annotated[

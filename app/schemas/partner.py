@@ -4,9 +4,16 @@ from uuid import UUID
 from pydantic import Field
 
 from app.models.partner import PartnerStatus
-from app.schemas.base import Email, In, Instant, Language, Name, Out, ShownName
+from app.schemas.base import Email, In, Instant, Language, Name, Out, ShownName, TimeZone
 
 PartnerName = Annotated[Name, Field(examples=["Sensorhaus GmbH"])]
+PartnerZone = Annotated[
+    TimeZone,
+    Field(
+        description="IANA time zone whose calendar the periods of its accounts follow, unless they have one of their "
+        "own. What was bought before it changes keeps its moments."
+    ),
+]
 Enabled = Annotated[bool, Field(strict=True, description="Whether the partner's people may use partner management.")]
 
 
@@ -19,6 +26,7 @@ class PartnerCreate(In):
     ] = None
     partner_management_enabled: Enabled = True
     language: Language = "en"
+    time_zone: PartnerZone = "UTC"
 
 
 class PartnerUpdate(In):
@@ -33,6 +41,7 @@ class PartnerUpdate(In):
         ),
     ]
     language: Annotated[Language, Field(default=None, validate_default=False)]
+    time_zone: Annotated[PartnerZone, Field(default=None, validate_default=False)]
 
 
 class PartnerRead(Out):
@@ -43,5 +52,6 @@ class PartnerRead(Out):
     status: PartnerStatus
     partner_management_enabled: Enabled
     language: Language
+    time_zone: PartnerZone
     created_at: Instant
     updated_at: Instant

@@ -3,8 +3,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from app.schemas.article import ArticleNumber
 from app.schemas.base import In, Instant, Out
+from app.schemas.grant import BaseGrant
+from app.schemas.price import Price
 from app.schemas.property import KEY, Label
+from app.schemas.text import Description
 
 PriceModelKey = Annotated[
     str,
@@ -15,16 +19,29 @@ PriceModelKey = Annotated[
         examples=["professional"],
     ),
 ]
-Prose = Annotated[str, Field(min_length=1, max_length=1000, examples=["Up to 100 assets, support on working days."])]
 
 
-class Description(BaseModel):
-    """What it offers, in English or German; where one is missing, the other is shown."""
+class PriceOfArticle(BaseModel):
+    """What one piece of an article costs an account that is in the price model, for one billing period."""
 
     model_config = {"extra": "forbid"}
 
-    en: Prose | None = None
-    de: Prose | None = None
+    article: Annotated[ArticleNumber, Field(description="Number of an article; each at most once.")]
+    price: Price
+
+
+BaseGrants = Annotated[
+    list[BaseGrant],
+    Field(
+        max_length=20,
+        description="What an account has for as long as it is in this price model. Each feature once. A change is "
+        "for accounts that come into it later: those in it keep what they have.",
+    ),
+]
+ArticlePrices = Annotated[
+    list[PriceOfArticle],
+    Field(max_length=200, description="What articles cost in this price model, where it is not their own price."),
+]
 
 
 class PriceModelCreate(In):
@@ -33,13 +50,20 @@ class PriceModelCreate(In):
     key: PriceModelKey
     name: Label
     description: Description = Description()
+    base_grants: BaseGrants = []
+    article_prices: ArticlePrices = []
 
 
 class PriceModelUpdate(In):
-    """JSON merge patch: a field (and a language) left out stays as it is, null clears it."""
+    """JSON merge patch: a field (and a language) left out stays as it is, null clears it.
+
+    Lists are replaced as a whole.
+    """
 
     name: Annotated[Label, Field(default=None, validate_default=False)]
     description: Description | None = None
+    base_grants: Annotated[BaseGrants, Field(default=None, validate_default=False)]
+    article_prices: Annotated[ArticlePrices, Field(default=None, validate_default=False)]
 
 
 class PriceModelRead(Out):
@@ -49,6 +73,8 @@ class PriceModelRead(Out):
     key: PriceModelKey
     name: Label
     description: Description
+    base_grants: BaseGrants
+    article_prices: ArticlePrices
     archived_at: Annotated[
         Instant | None, Field(description="Archived, it stays on accounts that have it and cannot be given to others.")
     ]

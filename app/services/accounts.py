@@ -13,13 +13,13 @@ from app.express import line_of
 from app.models import Account, AccountStatus
 from app.policy import Access
 from app.problems import AccountArchived, AccountSuspended, NameTaken, NotFound
-from app.services import columns, events, openings, price_models, uniques
+from app.services import base_grants, columns, events, openings, price_models, uniques
 from app.services.columns import Columns
 
 
 async def create(
     db: AsyncSession, access: Access, *, name: str, price_model: str | None = None,
-    properties: Mapping[str, Any] = MappingProxyType({}),
+    time_zone: str | None = None, properties: Mapping[str, Any] = MappingProxyType({}),
 ) -> Account:  # fmt: skip
     """Open a child account; whoever creates it becomes its admin.
 
@@ -31,7 +31,7 @@ async def create(
     found = await columns.steady(db, access.partner_id)
     await db.flush()  # what was added before is there, for a statement that the session knows nothing of
     opened = await openings.write(
-        await line_of(db), access, found, name=name, price_model=price_model, properties=properties
+        await line_of(db), access, found, name=name, price_model=price_model, time_zone=time_zone, properties=properties
     )
     return await db.get_one(Account, (access.partner_id, opened.id))
 
@@ -52,7 +52,7 @@ async def get(db: AsyncSession, access: Access, *, lock: bool = False) -> Accoun
 
 
 async def update(db: AsyncSession, access: Access, account: Account, values: dict[str, Any]) -> Account:
-    """Rename, suspend or resume; change price model or property values (a merge patch), all or nothing.
+    """Rename, suspend or resume; change price model, time zone or property values (a merge patch), all or nothing.
 
     Raises:
         AccountArchived: restore it first.
@@ -70,7 +70,10 @@ async def update(db: AsyncSession, access: Access, account: Account, values: dic
         had = account.properties
         values["properties"] = await columns.merge(await line_of(db), access, found, had, patch)
         await uniques.keep(db, found, account, had, values["properties"])
-    return await _change(db, access, account, "account.updated", values, found)
+    before = account.price_model
+    account = await _change(db, access, account, "account.updated", values, found)
+    await base_grants.move(db, access, [base_grants.Move(account.id, before, account.price_model)])
+    return account
 
 
 async def archive(db: AsyncSession, access: Access, account: Account) -> Account:
@@ -103,7 +106,7 @@ def shown(found: Columns, access: Access, account: Account, only: Set[str] | Non
     masked = columns.masks(access)
     return {
         "id": account.id, "partner_id": account.partner_id, "name": account.name, "status": account.status,
-        "price_model": account.price_model, "member_count": account.member_count,
+        "price_model": account.price_model, "time_zone": account.time_zone, "member_count": account.member_count,
         "properties": found.shown(account.properties, masked=masked, only=only),
         "masked_properties": found.hidden(account.properties, masked=masked),
         "created_at": account.created_at, "updated_at": account.updated_at,

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import words
 from app.models import Account, AccountMember, Event, UniqueValue, new_id, utc_now
 from app.policy import Access, Role
-from app.services import bulks, columns, events
+from app.services import base_grants, bulks, columns, events
 from app.services.import_changes import Change
 from app.services.import_plans import Plan
 
@@ -35,6 +35,7 @@ async def write(db: AsyncSession, access: Access, plan: Plan, changes: Sequence[
     if old:
         await _change(db, access, old, rows)
     await _open(db, new, rows)
+    await base_grants.move(db, access, [_moved(c) for c in (*new, *old)])
     uniques = rows.uniques([*new, *old])
     if await bulks.insert(db, UniqueValue, rows.shared, uniques) < len(uniques):
         raise Raced
@@ -122,8 +123,13 @@ class _Rows:
         return events.Fact(member["id"], None, {"account_id": account_id} | self.admin, account_id)
 
 
+def _moved(change: Change) -> base_grants.Move:
+    before = None if change.known is None else change.known.price_model
+    return base_grants.Move(change.account_id, before, change.price_model)
+
+
 def _created(change: Change) -> events.Fact:
-    facts = {"name": change.name, "status": change.status, "price_model": change.price_model,
+    facts = {"name": change.name, "status": change.status, "price_model": change.price_model, "time_zone": None,
              "properties": change.properties}  # fmt: skip
     return events.Fact(change.account_id, None, facts, change.account_id)
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, false, or_
 
@@ -268,6 +269,14 @@ def number_of(value: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", value):
         raise ValueError("A whole number.", "Eine ganze Zahl.")
     return int(value)
+
+
+def id_of(value: str) -> UUID:
+    """The id of something."""
+    try:
+        return UUID(value)
+    except ValueError:
+        raise ValueError("A UUID.", "Eine UUID.") from None
 
 
 def one_of(kinds: Iterable[StrEnum]) -> Callable[[str], Any]:

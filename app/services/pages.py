@@ -5,7 +5,7 @@ together. Each statement names the partner itself: see `app.express`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 from typing import Any, Final
 from uuid import UUID
@@ -43,15 +43,13 @@ ZULU: Final = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
 PARTNER: Final = param("partner", Uuid())
 NOTHING: Final = literal_column("'null'::jsonb", JSONB)
 NULL: Final = literal_column("'null'::json", JSON)
-NOT_ALL: Final = literal_column("ARRAY[[NULL, NULL]]::text[]", ARRAY(Text, dimensions=2))
-NO_ROWS: Final = literal_column("'{}'::text[]", ARRAY(Text, dimensions=2))
+NOT_ALL: Final = literal_column("'{}'::text[]", ARRAY(Text))
 
-Row = tuple[str, str | None]
-"""An account as JSON; and, if a page might end with it, its sort values as JSON."""
+Piece = Sequence[str | None]
+"""What a walk found for a page: its accounts as JSON, with commas between; the sort values of the one that would fill
+the page, as JSON; and how many there are, up to one more than a page holds. Empty: there may be more to be found."""
 Page = Callable[..., Select[Any]]
 """Makes a page of a walk: see `_page`."""
-UNFINISHED: Final = (None, None)
-"""In the place of a last row: there may be more."""
 
 
 @dataclass(frozen=True)
@@ -72,24 +70,41 @@ class Asked:
 
 @dataclass(frozen=True)
 class Found:
-    """The rows of a page and one more, if there is one; `total` when it was asked for."""
-
-    rows: Sequence[Row]
-    total: int | None
-
-
-def guess(partner_id: UUID, asked: Asked, after: Sequence[Any] | None) -> tuple[Guess | None, dict[str, Any]]:
-    """What will most likely be asked once the caller is known, with its values: see `Guess`. None if memory has none,
-    or what is asked cannot be: that is told to those only who may ask.
+    """The accounts of a page as JSON, with commas between; the place of the last one, if there are more, as JSON;
+    `total` when it was asked for.
     """
+
+    items: str
+    place: str | None
+    total: int | None = None
+
+
+@dataclass(frozen=True)
+class Guessed:
+    """What will most likely be asked once the caller is known: see `Guess`."""
+
+    guess: Guess
+    values: Mapping[str, Any]
+    asking: "Asking"
+
+
+def guess(partner_id: UUID, asked: Asked, after: Sequence[Any] | None) -> Guessed | None:
+    """None if memory has no columns, or what is asked cannot be: that is told to those only who may ask."""
     known = columns.kept(partner_id)
     if known is None:
-        return None, {}
+        return None
     try:
         found = _asking(known, asked, after, masked=False)
-        return found.guess, found.values(asked, after)
+        return Guessed(found.guess, found.values(asked, after), found)
     except (Problem, walks.StrangeCursor):
-        return None, {}
+        return None
+
+
+def at_a_glance(guessed: Guessed, asked: Asked, piece: Piece) -> Found | None:
+    """The page, if what was guessed is all of it."""
+    page = _Pieces(asked.limit)
+    page.add(piece)
+    return page.found() if page.full or len(guessed.asking.ways[0]()) == 1 else None
 
 
 async def fetched(inside: Inside, asked: Asked, after: Sequence[Any] | None) -> Found:
@@ -101,37 +116,56 @@ async def fetched(inside: Inside, asked: Asked, after: Sequence[Any] | None) -> 
     known = await columns.at(inside.line, inside.access.partner_id, inside.version)
     asking = _asking(known, asked, after, masked=columns.masks(inside.access))
     given = asking.values(asked, after) | {"partner": inside.access.partner_id}
-    return Found(
-        await _rows(inside, asking, given, asked.limit),
-        await _total(inside.line, asking, given) if asked.count else None,
-    )
+    found = await _walked(inside, asking, given, asked.limit)
+    return replace(found, total=await _total(inside.line, asking, given) if asked.count else None)
 
 
-async def _rows(inside: Inside, asking: "Asking", given: Mapping[str, Any], limit: int) -> list[Row]:
+async def _walked(inside: Inside, asking: "Asking", given: Mapping[str, Any], limit: int) -> Found:
     """Near, among those that hold the text, or all along the order: see `searches`."""
     guessed = inside.guessed
     for way in asking.ways:
-        rows = await _walked(inside.line, way(), given, limit, guessed)
-        if rows is not None:
-            return rows
+        found = await _along(inside.line, way(), given, limit, guessed)
+        if found is not None:
+            return found
         guessed = None
     raise AssertionError("a walk along the order comes to its end")
 
 
-async def _walked(line: Driver, walks: Sequence[Prepared], given: Mapping[str, Any], limit: int,
-                  guessed: Sequence[Row] | None) -> list[Row] | None:  # fmt: skip
+async def _along(line: Driver, walks: Sequence[Prepared], given: Mapping[str, Any], limit: int,
+                 guessed: Piece | None) -> Found | None:  # fmt: skip
     """One walk after the other, until the page is full; None if this is not the way to fill it."""
-    rows: list[Row] = []
+    page = _Pieces(limit)
     for n, walk in enumerate(walks):
-        found = guessed if n == 0 else None
-        if found is None:
-            (found,) = await walk.one(line, **{**given, "room": limit - len(rows)}) or (None,)
-        if found and tuple(found[-1]) == UNFINISHED:
+        piece = guessed if n == 0 else None
+        if piece is None:
+            (piece,) = await walk.one(line, **{**given, "room": page.room}) or ((),)
+        if not piece:
             return None
-        rows += found or ()
-        if len(rows) > limit:
+        page.add(piece)
+        if page.full:
             break
-    return rows
+    return page.found()
+
+
+class _Pieces:
+    """A page that is being put together."""
+
+    def __init__(self, limit: int) -> None:
+        self.room, self.full = limit, False
+        self._items: list[str] = []
+        self._place: str | None = None
+
+    def add(self, piece: Piece) -> None:
+        items, place, count = piece
+        rows = int(count or 0)
+        self.full = rows > self.room
+        self.room -= min(rows, self.room)
+        self._place = place or self._place
+        if items:
+            self._items.append(items)
+
+    def found(self) -> Found:
+        return Found(",".join(self._items), self._place if self.full else None)
 
 
 async def _total(line: Driver, asking: "Asking", given: Mapping[str, Any]) -> int:
@@ -228,20 +262,19 @@ def _bounds(orders: Sequence[lists.Order], nulls: tuple[bool, ...]) -> list[Any]
 
 def _page(walk: Select[Any], orders: Sequence[lists.Order], limit: int, shown: Sequence[Definition], known: Columns, *,
           masked: bool, unfinished: Any = None) -> Select[Any]:  # fmt: skip
-    """All rows of a walk as one value: `{{account, place}, …}`, the place only where a page may end.
-
-    If they do not fill the page and `unfinished` holds, a row that is none comes last: `UNFINISHED`.
-    """
+    """All rows of a walk as one value: a `Piece`. If they do not fill the page and `unfinished` holds, an empty one."""
     rows = walk.limit(literal(limit + 1, literal_execute=True)).subquery()
+    room = param("room", Integer())
     place = func.json_build_array(*(rows.c[o.by.key] for o in orders), rows.c.id)
-    ends = case((func.row_number().over() == param("room", Integer()), cast(place, Text)))
+    number = func.row_number().over()
     account = _concatenated(_account(rows.c, shown, known, masked=masked))
-    texts = select(array([account, ends]).label("row")).subquery()
-    found = func.array_agg(texts.c.row, type_=ARRAY(Text, dimensions=2))
+    texts = select(account.label("account"), number.label("number"),
+                   case((number == room, cast(place, Text))).label("place")).subquery()  # fmt: skip
+    items = func.string_agg(texts.c.account, _said(",")).filter(texts.c.number <= room)
+    found: Any = array([items, func.max(texts.c.place), cast(func.count(), Text)])
     if unfinished is not None:
-        more = case((and_(func.count() <= param("room", Integer()), unfinished), NOT_ALL))
-        found = func.array_cat(found, more, type_=ARRAY(Text, dimensions=2))
-    return select(func.coalesce(found, NO_ROWS, type_=found.type))
+        found = case((and_(func.count() <= room, unfinished), NOT_ALL), else_=found)
+    return select(found)
 
 
 def _account(row: Any, shown: Sequence[Definition], known: Columns, *, masked: bool) -> list[Any]:
@@ -249,7 +282,8 @@ def _account(row: Any, shown: Sequence[Definition], known: Columns, *, masked: b
     hidden = [d for d in known.active if masked and d.sensitive]
     found: list[Any] = ['{"id":"', row.id, '","partner_id":"', row.partner_id, '","name":', func.to_json(row.name),
                         ',"status":"', row.status, '","price_model":',
-                        func.coalesce(func.to_json(row.price_model), NULL), ',"member_count":', row.member_count,
+                        func.coalesce(func.to_json(row.price_model), NULL), ',"time_zone":',
+                        func.coalesce(func.to_json(row.time_zone), NULL), ',"member_count":', row.member_count,
                         ',"properties":{']  # fmt: skip
     for n, d in enumerate(shown):
         value = "null" if d in hidden else func.coalesce(row.properties[d.key], NOTHING)

@@ -26,12 +26,13 @@ TABLE = lists.Table(
 
 
 async def create(
-    db: AsyncSession, access: Access, *, name: str, partner_management_enabled: bool, language: str
-) -> Partner:
+    db: AsyncSession, access: Access, *, name: str, partner_management_enabled: bool, language: str,
+    time_zone: str = "UTC",
+) -> Partner:  # fmt: skip
     """Take on a partner, under the id that `access` names. It has no members yet: invite its first admin."""
     partner = Partner(
         id=access.partner_id, name=name, name_search=words.search_key(name), language=language,
-        partner_management_enabled=partner_management_enabled,
+        partner_management_enabled=partner_management_enabled, time_zone=time_zone,
     )  # fmt: skip
     db.add(partner)
     await db.flush()
@@ -54,7 +55,7 @@ async def get(db: AsyncSession, partner_id: UUID, *, lock: bool = False) -> Part
 
 
 async def update(db: AsyncSession, access: Access, partner: Partner, values: dict[str, Any]) -> Partner:
-    """Rename, suspend, resume, switch partner management on or off, change the language of mails."""
+    """Rename, suspend, resume, switch partner management on or off, change the language of mails or the time zone."""
     if "name" in values:
         values = values | {"name_search": words.search_key(values["name"])}
     before, after = events.changed(partner, values)

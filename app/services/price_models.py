@@ -1,26 +1,26 @@
 """Price models: operators keep the catalogue; partners put their accounts into one of them."""
 
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Final
 
 from sqlalchemy import ARRAY, func, select
 from sqlalchemy import Text as Text_
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import words
 from app.express import Driver, Prepared, param
-from app.models import PriceModel, utc_now
+from app.models import PriceModel
 from app.policy import Access, Permission, Role, allowing
-from app.problems import Fault, Forbidden, Invalid, KeyTaken, NotFound, Text
-from app.services import events, lists, walks
+from app.problems import Fault, Forbidden, Invalid, Text
+from app.services import articles, catalogue, grants, lists, prices, walks
+from app.services.grants import OF_PRICE_MODEL
 
-NO_NAME = Text("A name in at least one language.", "Ein Name in mindestens einer Sprache.")
 NOT_YOURS = Text("Your role may not set the price model.", "Ihre Rolle darf das Preismodell nicht setzen.")
 UNKNOWN = Text("There is no such price model.", "Dieses Preismodell gibt es nicht.")
 ARCHIVED = Text("The price model is archived: accounts keep it, and no other gets it.",
                 "Das Preismodell ist archiviert: Konten behalten es, kein anderes bekommt es.")  # fmt: skip
+NO_ARTICLE = Text("There is no such article.", "Diesen Artikel gibt es nicht.")
+TWICE = Text("Every article once.", "Jeder Artikel nur einmal.")
 POINTER: Final = "/price_model"
 
 TABLE = lists.Table(
@@ -44,64 +44,74 @@ async def listed(
 
 async def get(db: AsyncSession, key: str, *, lock: bool = False) -> PriceModel:
     """A price model, archived or not; with `lock`, it stays as it is until this transaction ends."""
-    statement = select(PriceModel).where(PriceModel.key == key)
-    found = await db.scalar(statement.with_for_update(key_share=True) if lock else statement)
-    if found is None:
-        raise NotFound
-    return found
+    return await catalogue.get(db, PriceModel, PriceModel.key == key, lock=lock)
 
 
 async def create(
-    db: AsyncSession, access: Access, *, key: str, name: Mapping[str, Any], description: Mapping[str, Any]
-) -> PriceModel:
+    db: AsyncSession, access: Access, *, key: str, name: Mapping[str, Any], description: Mapping[str, Any],
+    base_grants: Sequence[grants.Grant] = (), article_prices: Sequence[Mapping[str, Any]] = (),
+) -> PriceModel:  # fmt: skip
     """Add a price model to the catalogue.
 
     Raises:
         KeyTaken: there is one of this key, perhaps an archived one.
-        Invalid: it has a name in no language.
+        Invalid: it has a name in no language, grants that cannot be, or prices of what is no article.
     """
-    given = _merged({}, name)
-    row = PriceModel(key=key, name=given, description=_merged({}, description), search=_search(key, given))
-    try:
-        async with db.begin_nested():
-            db.add(row)
-    except IntegrityError as error:
-        if "uq_price_models_key" not in str(error.orig):
-            raise
-        raise KeyTaken from None
-    events.record(db, access, "price_model.created", row, after=events.facts(row))
-    return row
+    said = catalogue.merged({}, name)
+    row = PriceModel(
+        key=key, name=said, description=catalogue.merged({}, description), search=catalogue.search(key, said),
+        base_grants=await _granted(db, base_grants, ()),
+        article_prices=await _priced(db, article_prices),
+    )  # fmt: skip
+    return await catalogue.add(db, access, row)
 
 
 async def update(db: AsyncSession, access: Access, row: PriceModel, patch: Mapping[str, Any]) -> PriceModel:
-    """Change name or description (a merge patch, each language for itself).
+    """Change texts, base grants or prices (each list as a whole); accounts that are in it keep what they have.
 
     Raises:
-        Invalid: it would have a name in no language.
+        Invalid: as `create`.
     """
-    new = {field: _merged(getattr(row, field), texts or {}, empty=texts is None) for field, texts in patch.items()}
-    before, after = events.changed(row, new)
-    row.search = _search(row.key, row.name)
-    await db.flush()
-    if after:
-        events.record(db, access, "price_model.updated", row, before=before, after=after)
-    return row
-
-
-async def archive(db: AsyncSession, access: Access, row: PriceModel, *, archived: bool) -> PriceModel:
-    """Take a price model off the catalogue, or put it back; accounts that have it keep it either way."""
-    if (row.archived_at is not None) != archived:
-        before, after = events.changed(row, {"archived_at": utc_now() if archived else None})
-        await db.flush()
-        name = "price_model.archived" if archived else "price_model.restored"
-        events.record(db, access, name, row, before=before, after=after)
-    return row
+    new = dict(patch)
+    if "base_grants" in new:
+        new["base_grants"] = await _granted(db, new["base_grants"], row.base_grants)
+    if "article_prices" in new:
+        new["article_prices"] = await _priced(db, new["article_prices"])
+    return await catalogue.change(db, access, row, new)
 
 
 def shown(row: PriceModel) -> dict[str, Any]:
-    """A price model as the API shows it; a text in one language does for both."""
-    own = {k: getattr(row, k) for k in ("id", "key", "archived_at", "created_at", "updated_at")}
-    return own | {"name": words.both(row.name), "description": words.both(row.description)}
+    """A price model as the API shows it."""
+    return catalogue.shown(row, "key", "base_grants", "article_prices")
+
+
+async def _granted(
+    db: AsyncSession, given: Sequence[grants.Grant], before: Sequence[grants.Grant]
+) -> list[dict[str, Any]]:
+    return await grants.checked(db, given, before, "/base_grants", OF_PRICE_MODEL)
+
+
+async def _priced(db: AsyncSession, given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What articles cost in it, each in its one form.
+
+    Raises:
+        Invalid: of any, there is no such article, or it is named twice, or its price is none.
+    """
+    known = await articles.known(db, (entry["article"] for entry in given))
+    found, faults, seen = list[dict[str, Any]](), list[Fault](), set[str]()
+    for n, entry in enumerate(given):
+        number, at = entry["article"], f"/article_prices/{n}"
+        if number in seen or number not in known:
+            wrong = ("duplicate_article", TWICE) if number in seen else ("unknown_article", NO_ARTICLE)
+            faults.append(Fault(f"{at}/article", *wrong))
+        seen.add(number)
+        try:
+            found.append({"article": number, "price": prices.checked(entry["price"], f"{at}/price")})
+        except Invalid as invalid:
+            faults += invalid.errors
+    if faults:
+        raise Invalid(errors=faults)
+    return found
 
 
 async def check(line: Driver, access: Access, before: str | None, after: str | None) -> None:
@@ -144,18 +154,3 @@ def refusal(roles: Set[Role], before: str | None, after: str | None,
     if after not in known:
         return "unknown_price_model", UNKNOWN
     return ("archived_price_model", ARCHIVED) if known[after] else None
-
-
-def _merged(old: Mapping[str, Any], patch: Mapping[str, Any], *, empty: bool = False) -> dict[str, str]:
-    """Texts by language after a merge patch (RFC 7396); `empty` when the patch says null."""
-    texts = {} if empty else {**old, **patch}
-    return {language: text for language, given in texts.items() if (text := words.clean(given or ""))}
-
-
-def _search(key: str, name: Mapping[str, Any]) -> str:
-    """Raises:
-    Invalid: the name says nothing.
-    """
-    if not name:
-        raise Invalid(errors=[Fault("/name", "missing", NO_NAME)])
-    return "\n".join([key, *(words.search_key(text) for _, text in sorted(name.items()))])

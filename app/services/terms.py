@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Interval, and_, literal_column, or_
 
-from app.models import Licence, SuspendedBy
+from app.models import Licence, SuspendedBy, utc_now
 
 DURATION: Final = re.compile(r"P([1-9][0-9]{0,3})([DWMY])")
 """ISO 8601-1 durations of one part: days and weeks of the calendar, months, years."""
@@ -40,7 +40,13 @@ class Term(Protocol):
     def revoked_at(self) -> datetime | None: ...
 
 
-def over_at(term: Term) -> datetime | None:
+def now() -> datetime:
+    """This moment, as precisely as the API shows moments: what is shown and sent back is the same one."""
+    at = utc_now()
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def over_at(term: Term | Licence) -> datetime | None:
     """When it gives its units no longer: its end and its days of grace; null: never by itself."""
     if term.ends_at is None:
         return None
@@ -50,7 +56,7 @@ def over_at(term: Term) -> datetime | None:
         return datetime.max.replace(tzinfo=term.ends_at.tzinfo)
 
 
-def state(term: Term, at: datetime) -> LicenceState:
+def state(term: Term | Licence, at: datetime) -> LicenceState:
     """What the licence is at that moment; a period holds its start and not its end."""
     over = over_at(term)
     if term.revoked_at is not None and term.revoked_at <= at:
@@ -64,7 +70,7 @@ def state(term: Term, at: datetime) -> LicenceState:
     return LicenceState.ACTIVE if term.ends_at is None or at < term.ends_at else LicenceState.GRACE
 
 
-def in_force(term: Term, at: datetime) -> bool:
+def in_force(term: Term | Licence, at: datetime) -> bool:
     """Whether it gives its units at that moment."""
     return state(term, at) in {LicenceState.ACTIVE, LicenceState.GRACE}
 

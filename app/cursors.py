@@ -1,0 +1,44 @@
+"""Cursors of lists: the sort values of the row before a page, opaque, and signed to their query."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from itsdangerous import BadData, Signer
+from itsdangerous.encoding import base64_decode, base64_encode
+
+
+class StrangeCursor(Exception):
+    """Not a cursor, or one of another query."""
+
+
+class Cursors:
+    """The cursors of one query: one that is used with another filter or sort is none of them."""
+
+    def __init__(self, key: bytes, query: str) -> None:
+        own = hmac.digest(key, query.encode(), "sha256")
+        self._signer = Signer(own, key_derivation="none", digest_method=hashlib.sha256)
+
+    def to(self, position: Sequence[Any]) -> str:
+        return self.to_json(json.dumps(position, separators=(",", ":"), ensure_ascii=False))
+
+    def to_json(self, position: str) -> str:
+        """The same of sort values that are JSON already."""
+        return self._signer.sign(base64_encode(position)).decode()
+
+    def read(self, cursor: str) -> list[Any]:
+        """Raises:
+        StrangeCursor: see there.
+        """
+        try:
+            return json.loads(base64_decode(self._signer.unsign(cursor)))
+        except BadData:
+            raise StrangeCursor from None
+
+
+@lru_cache(maxsize=1000)
+def of(key: bytes, query: str) -> Cursors:
+    return Cursors(key, query)
