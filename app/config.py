@@ -66,7 +66,9 @@ class Settings(BaseSettings):
         description="How long a mail or import stays a worker's own; if it died, another goes on then.",
     )
     pool_size: int = Field(
-        default=10, ge=1, description="Database connections per process; half as many more for the accounts table."
+        default=10,
+        ge=1,
+        description="Database connections per process; half as many more each for the accounts table and claims.",
     )
     pool_timeout_seconds: float = Field(default=5, gt=0, description="Longest wait for one; then the answer is 503.")
     exports_at_once: int = Field(

@@ -45,10 +45,10 @@ async def run(line: Driver, statement: str, *values: Any) -> list[Any]:
     try:
         return await line.fetch(statement, *values)
     except FAILURES as error:
-        raise driver_error(error, lost=_lost(line, error)) from error
+        raise driver_error(error, lost=is_lost(line, error)) from error
 
 
-def _lost(line: Driver, error: BaseException) -> bool:
+def is_lost(line: Driver, error: BaseException) -> bool:
     """Whether the connection is gone: the driver stumbles over a server that ends it in the moment of a question."""
     return line.is_closed() or isinstance(error, asyncpg.InternalClientError)
 
@@ -134,7 +134,7 @@ async def transaction(engine: AsyncEngine, partner_id: UUID, *, plans: str = "",
         yield line
         await _commit(line)
     except FAILURES as error:
-        lost = _lost(line, error)
+        lost = is_lost(line, error)
         await _undo(raw, line)
         raise driver_error(error, lost=lost) from error
     except asyncio.CancelledError:

@@ -5,13 +5,14 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, cast
+from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection
 
-from app.db import AT_COMMIT, IDLE_SECONDS, has_word, sqlstate
-from app.express import FAILURES, Driver, Prepared, run
+from app.db import AT_COMMIT, IDLE_SECONDS, driver_error, has_word, sqlstate
+from app.express import FAILURES, Driver, Prepared, is_lost, run
 
 PLANS: Final = {
     "plan_cache_mode": "force_generic_plan", "enable_sort": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
@@ -51,6 +52,22 @@ class Lines:
                 return None
             vars(error)[AT_COMMIT] = True
             raise
+
+    @asynccontextmanager
+    async def transaction(self, partner_id: UUID, then: str) -> AsyncGenerator[Driver]:
+        """As `express.transaction`, for what is short; `then` is a statement without parameters to begin with."""
+        failure: Exception | None = None
+        async with self._line() as line:
+            try:
+                await _tell(line, f"BEGIN; SET LOCAL app.partner_id = '{UUID(str(partner_id))}'; {then}")
+                yield line
+            except Exception as error:
+                await _tell(line, "ROLLBACK")  # and if that fails, the connection is given up
+                failure = error
+            else:
+                await _tell(line, "COMMIT", at_commit=True)
+        if failure is not None:
+            raise failure
 
     @asynccontextmanager
     async def _line(self) -> AsyncGenerator[Driver]:
@@ -100,6 +117,16 @@ class Lines:
     def close(self) -> None:
         while self._idle:
             self._idle.pop()[0].close()
+
+
+async def _tell(line: Driver, statement: str, *, at_commit: bool = False) -> None:
+    try:
+        await line.execute(statement)
+    except FAILURES as error:
+        failure = driver_error(error, lost=at_commit or is_lost(line, error))
+        if at_commit:
+            vars(failure)[AT_COMMIT] = True
+        raise failure from error
 
 
 @asynccontextmanager

@@ -28,12 +28,12 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from app.access import CLOSED, PASSED, AccountId, PartnerId, granted_in_account
-from app.express import Driver, Prepared, param, transaction
+from app.express import Driver, Prepared, param
 from app.idempotency import recall_express, remember_express
+from app.lines import Lines
 from app.models import Account, AccountStatus, utc_now
 from app.policy import Access, Permission
 from app.problems import Problem, Unauthenticated
@@ -70,7 +70,7 @@ class Place:
     """One thing of an account that is waited for, and who sees to it."""
 
     desk: Desk
-    engine: AsyncEngine
+    holds: Lines
     partner_id: UUID
     account_id: UUID
     thing: str
@@ -96,20 +96,20 @@ class Turnstile:
         """
         self.request.scope["gate"] = PASSED
         state = self.request.app.state
-        place = Place(desk, state.engine, self.partner_id, self.account_id, thing)
+        place = Place(desk, state.holds, self.partner_id, self.account_id, thing)
         if "idempotency" in self.request.scope:
             return await _alone(place, self, ask, respond)
-        await self._introduce(place.engine)
+        await self._introduce(place.holds)
         queues: Queues = state.queues
         key = (self.partner_id, self.account_id, thing)
         return respond(await queues.join(key, (self, ask), partial(_serve, place)))
 
-    async def _introduce(self, engine: AsyncEngine) -> None:
+    async def _introduce(self, holds: Lines) -> None:
         """Make sure, in a transaction of its own, that this is no stranger: every few minutes."""
         who, now = (self.token.session_id, self.account_id), time.monotonic()
         if _introduced.get(who, 0) > now:
             return
-        async with transaction(engine, self.partner_id) as line:
+        async with holds.transaction(self.partner_id, "") as line:
             found, _ = await look_up_express(line, self.token, self.partner_id, _CALLER, self.account_id)
             self.admit(found)
         _introduced[who] = now + SEEN_EVERY.total_seconds()
@@ -143,7 +143,6 @@ def at_turnstile(permission: Permission) -> Any:
 # --- serving those who wait ---
 
 Callers = Sequence[tuple[Turnstile, Any]]
-HELD: Final = "; SET LOCAL plan_cache_mode = force_generic_plan; "
 
 
 class _NothingWritten(Exception):
@@ -153,9 +152,9 @@ class _NothingWritten(Exception):
 
 async def _serve(place: Place, callers: Callers) -> Sequence[Any]:
     """One transaction for all of them; an answer or a problem for each."""
-    held = HELD + place.desk.lock(place.partner_id, place.account_id, place.thing)
+    hold = place.desk.lock(place.partner_id, place.account_id, place.thing)
     try:
-        async with transaction(place.engine, place.partner_id, plans=held) as line:
+        async with place.holds.transaction(place.partner_id, hold) as line:
             return await _pass(place, line, callers)
     except _NothingWritten as undone:
         return undone.answers
@@ -191,7 +190,7 @@ def _admit(turnstile: Turnstile, row: Sequence[Any]) -> Access | Problem:
 
 async def _alone(place: Place, turnstile: Turnstile, ask: Any, respond: Callable[[Any], Response]) -> Response:
     request = turnstile.request
-    async with transaction(place.engine, place.partner_id) as line:
+    async with place.holds.transaction(place.partner_id, "") as line:
         found, _ = await look_up_express(line, turnstile.token, place.partner_id, _CALLER, place.account_id)
         access = turnstile.admit(found)
         await recall_express(request, line, place.partner_id, access.user_id)

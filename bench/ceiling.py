@@ -123,7 +123,7 @@ async def claim(request: Request) -> Response:
     body, account_id = orjson.loads(await request.body()), UUID(request.path_params["account"])
     feature, units, at = body["feature"], body["units"], utc_now()
     async with pool.acquire() as line:
-        await line.execute(f"BEGIN{turnstile.HELD}{counters.lock(PARTNER, account_id, feature)}")
+        await line.execute(f"BEGIN; {counters.lock(PARTNER, account_id, feature)}")
         (found,) = await CLAIM_FOUND.all(
             line, partner=PARTNER, account=account_id, thing=feature, now=at, one_session=SESSION, one_user=USER,
             one_subject=body["resource"],

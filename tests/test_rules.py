@@ -74,7 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "contract": {"problems"},
     "lanes": {"access", "db", "problems", "rest", "strict"},
     "queues": {"problems"},
-    "turnstile": {"access", "express", "idempotency", "models", "policy", "problems", "queues", "standing"},
+    "turnstile": {"access", "express", "idempotency", "lines", "models", "policy", "problems", "queues", "standing"},
     "routers": {"access", "db", "downloads", "express", "faults", "idempotency", "lanes", "metrics", "models", "policy", "post", "problems",
                 "rest", "schemas", "security", "services", "sheets", "tenancy", "turnstile", "uploads"},
     "worker": {"config", "db", "importing", "metrics", "models", "post", "security", "services", "tenancy"},
