@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
+
+from iso4217 import Currency
+from sqlalchemy import Numeric, case, func
 
 from app.problems import Fault, Invalid
 from app.services import values
 
 Price = Mapping[str, Any]
+_PLACES: Final = {n: sorted(c.code for c in Currency if c.exponent == n) for n in (2, 3, 4)}
+"""The currencies that have decimal places."""
 
 
 def checked(price: Price, pointer: str) -> dict[str, str]:
@@ -41,3 +46,9 @@ def shown(amount: Decimal, currency: str) -> dict[str, str]:
         places = 0
     exponent = amount.normalize().as_tuple().exponent
     return {"amount": f"{amount:.{max(places, -int(exponent))}f}", "currency": currency}
+
+
+def written(amount: Any, currency: Any) -> Any:
+    """The same amount as the database writes it."""
+    places = case(*((currency.in_(codes), n) for n, codes in _PLACES.items()), else_=0)
+    return func.round(amount, func.greatest(func.scale(func.trim_scale(amount)), places), type_=Numeric())
