@@ -130,10 +130,9 @@ async def test_overview_is_what_the_single_addresses_show_whoever_asks(world: Wo
         *[await world.client(name) for name in ("Vera", "Eva", "Ben")],
         await world.client("Olga", operator=True),
     ]
-    seen = Counter[str]()
-    for n in range(8):
-        account = await customer(world, chance, keys, partner, f"Nordwerk {n} {ODD}")
-        for asker in askers if n == 0 else [anna]:
+    seen, accounts = Counter[str](), [await customer(world, chance, keys, partner, f"{n} {ODD}") for n in range(8)]
+    for account in accounts:
+        for asker in askers if account is accounts[0] else [anna]:
             single = await singly(asker, account)
             for _ in range(2):  # through the guard, and then at a glance
                 is_same(await read(asker, account), single)
@@ -144,7 +143,7 @@ async def test_overview_is_what_the_single_addresses_show_whoever_asks(world: Wo
         seen.update(a["price"]["currency"] for a in shown["articles"])
     assert {"scheduled", "active", "grace", "suspended", "change", "EUR", "USD", "JPY", "KWD", "XAU"} <= set(seen)
     assert set(Overage) <= set(seen)
-    masked = (await read(askers[1], account))["account"]
+    masked = (await read(askers[1], accounts[0]))["account"]
     assert (masked["properties"]["secret"], masked["masked_properties"]) == (None, ["secret"])
 
 
@@ -175,9 +174,9 @@ async def test_what_is_too_much_for_an_overview_is_said_to_be_more(world: World,
     assert invited.status_code == 201
 
     async def multiply(table: str, to: int, **values: str) -> None:
-        names = [r["name"] for r in await owner.rows(
+        names: list[str] = [r["name"] for r in await owner.rows(
             "SELECT column_name AS name FROM information_schema.columns WHERE table_name = $1", table)]  # fmt: skip
-        given = ", ".join(values.get(name, name) for name in names)
+        given = ", ".join(values.get(name) or name for name in names)
         have = await owner.value(f"SELECT count(*) FROM {table}")
         await owner.execute(f"INSERT INTO {table} ({', '.join(names)}) SELECT {given} FROM (SELECT * FROM {table} LIMIT 1) t,"
                             f" generate_series({have + 1}, {to}) n")  # fmt: skip
@@ -187,6 +186,7 @@ async def test_what_is_too_much_for_an_overview_is_said_to_be_more(world: World,
     tables = {"licences": ("licences", {"starts_at": newest}), "articles": ("account_articles", {"starts_at": newest}),
               "pending_invitations": ("invitations", {"email_key": "'b' || n", "token_hash": "n::text::bytea"}),
               "entitlements": ("features", {"key": "'f' || n", "default_units": "1"})}  # fmt: skip
+    shown = dict[str, Any]()
     for name, count in most.items():
         table, values = tables[name]
         for to, more in ((count, False), (count + 1, True)):
@@ -207,7 +207,10 @@ class Sent:
             event.listen(engine.sync_engine, "connect", self._listen)
 
     def _listen(self, connection: Any, _record: object) -> None:
-        connection.driver_connection.add_query_logger(lambda sent: self.said.append(sent.query))
+        connection.driver_connection.add_query_logger(self._note)
+
+    def _note(self, sent: Any) -> None:
+        self.said.append(str(sent.query))
 
 
 async def test_overview_is_one_statement(world: World):

@@ -35,7 +35,7 @@ from app.routers import (
 
 ROUTERS = [
     accounts.table,
-    *(r.router for r in (claims, overviews, accounts, account_searches, account_batches)),
+    *(r.router for r in (claims, accounts, overviews, account_searches, account_batches)),
     account_imports.uploads,
     *(r.router for r in (
         account_imports, account_summaries, entitlements, exports, views,
