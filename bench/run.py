@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from app.localpg import LocalPg
-from bench import contest, databases, growth, jobs, load
+from bench import contest, databases, growth, jobs, load, overview
 from bench.databases import Server
 from bench.rounds import HEAD, Line
 
-PARTS = ("list", "create", "growth", "import", "export")
+PARTS = ("list", "create", "overview", "growth", "import", "export")
 
 
 def main(
@@ -31,6 +31,8 @@ def main(
                     lines += contest.lists(running, shots, 1 if quick else 2)
                 if "create" in parts:
                     lines += contest.creations(server, running, shots, 1 if quick else 2)
+        if "overview" in parts:
+            lines += overview.lines(server, shots, 1 if quick else 2)
         if "export" in parts:
             lines += jobs.exported(server, min(rounds, 3))
         if "growth" in parts:

@@ -14,6 +14,7 @@ from app.models import Account, AccountArticle
 from app.policy import Access
 from app.problems import NotFound
 from app.services import accounts, events, licence_grants, licences, lists, prices, walks
+from app.services.written import said
 
 
 class PurchaseState(StrEnum):
@@ -31,9 +32,9 @@ def state_at(at: Any) -> Any:
     """`state` at that moment, as the database works it out."""
     never = AccountArticle.ends_at <= AccountArticle.starts_at
     return case(
-        (or_(AccountArticle.ends_at <= at, never), S.ENDED.value),
-        (AccountArticle.starts_at > at, S.SCHEDULED.value),
-        else_=S.ACTIVE.value,
+        (or_(AccountArticle.ends_at <= at, never), said(S.ENDED)),
+        (AccountArticle.starts_at > at, said(S.SCHEDULED)),
+        else_=said(S.ACTIVE),
     )
 
 

@@ -23,6 +23,7 @@ from app.problems import (
 )
 from app.services import accounts, events, licence_grants, lists, pools, terms, time_zones, walks
 from app.services.terms import LicenceState
+from app.services.written import said
 
 UNKNOWN = Text("There is no such feature.", "Diese Funktion gibt es nicht.")
 ARCHIVED = Text("The feature is archived: nobody gets it any more.",
@@ -33,18 +34,17 @@ EITHER = Text("Give an end or a duration, not both.", "Geben Sie ein Ende oder e
 
 S = LicenceState
 NOW: Any = func.statement_timestamp()
-OVER: Final = Licence.ends_at + func.make_interval(0, 0, 0, 0, Licence.grace_days * 24)
 
 
 def state_at(at: Any) -> Any:
     """`terms.state` at that moment, as the database works it out."""
     return case(
-        (Licence.revoked_at <= at, S.REVOKED.value),
-        (at >= OVER, S.EXPIRED.value),
-        (Licence.suspended_by.is_not(None), S.SUSPENDED.value),
-        (Licence.starts_at > at, S.SCHEDULED.value),
-        (Licence.ends_at <= at, S.GRACE.value),
-        else_=S.ACTIVE.value,
+        (Licence.revoked_at <= at, said(S.REVOKED)),
+        (at >= terms.OVER, said(S.EXPIRED)),
+        (Licence.suspended_by.is_not(None), said(S.SUSPENDED)),
+        (Licence.starts_at > at, said(S.SCHEDULED)),
+        (Licence.ends_at <= at, said(S.GRACE)),
+        else_=said(S.ACTIVE),
     )
 
 

@@ -34,7 +34,7 @@ from app.services import account_articles, accounts, entitlements, licences, pri
 from app.services.account_articles import PurchaseState
 from app.services.columns import Columns
 from app.services.supplies import ACCOUNT, PARTNER
-from app.services.written import NULL, array_of, concatenated, fields, moment, plain, quoted, said, string, texts
+from app.services.written import NULL, array_of, concatenated, fields, instant, plain, quoted, said, string, texts
 
 MOST_PEOPLE: Final = 1000
 """Members, and invitations."""
@@ -108,10 +108,10 @@ def _invitations() -> Select[Any]:
     written = fields({
         "id": quoted(i.id), "email": string(i.email), "role": quoted(i.role), "account_id": quoted(i.account_id),
         "status": quoted(i.status), "mail_status": quoted(i.mail_status), "invited_by": quoted(i.invited_by),
-        "expires_at": quoted(moment(i.expires_at)), **_moments(i),
+        "expires_at": instant(i.expires_at), **_moments(i),
     })  # fmt: skip
     found = select(concatenated(written)).where(i.partner_id == PARTNER, i.account_id == ACCOUNT)
-    return found.where(i.status == InvitationStatus.PENDING, i.expires_at > AT).order_by(i.id.desc())
+    return found.where(i.status == said(InvitationStatus.PENDING), i.expires_at > AT).order_by(i.id.desc())
 
 
 def _purchases() -> Select[Any]:
@@ -122,16 +122,20 @@ def _purchases() -> Select[Any]:
         "price": fields({"amount": quoted(prices.written(p.amount, p.currency)), "currency": quoted(p.currency)}),
         "billing_period": quoted(p.billing_period), "grants": plain(p.grants), "price_model": quoted(p.price_model),
         "order_number": string(p.order_number), "invoice_number": string(p.invoice_number),
-        "starts_at": quoted(moment(p.starts_at)), "ends_at": quoted(moment(p.ends_at)),
-        "cancelled_at": quoted(moment(p.cancelled_at)), "cancellation_reason": string(p.cancellation_reason),
+        "starts_at": instant(p.starts_at), "ends_at": instant(p.ends_at),
+        "cancelled_at": instant(p.cancelled_at), "cancellation_reason": string(p.cancellation_reason),
         **_ids(p, "renews_id", "replaces_id"), **_moments(p),
     })  # fmt: skip
     found = select(concatenated(written)).where(p.partner_id == PARTNER, p.account_id == ACCOUNT)
-    return found.where(state != PurchaseState.ENDED.value).order_by(p.starts_at.desc(), p.id.desc())
+    return found.where(state != said(PurchaseState.ENDED)).order_by(p.starts_at.desc(), p.id.desc())
 
 
 _HELD: Final = (
-    select(*Licence.__mapper__.columns, licences.state_at(AT).label("state"), licences.OVER.label("over_at"))
+    select(
+        *(c for c in Licence.__mapper__.columns if c.key not in ("version",)),
+        licences.state_at(AT).label("state"),
+        terms.OVER.label("over_at"),
+    )
     .where(Licence.partner_id == PARTNER, Licence.account_id == ACCOUNT, terms.lasting(AT))
     .cte("held")
 )
@@ -141,13 +145,13 @@ _HELD: Final = (
 def _licences() -> Select[Any]:
     held = _HELD.c
     suspension = fields({"by": quoted(held.suspended_by), "reason": string(held.suspension_reason),
-                         "at": quoted(moment(held.suspended_at))})  # fmt: skip
-    revocation = fields({"reason": string(held.revocation_reason), "at": quoted(moment(held.revoked_at))})
+                         "at": instant(held.suspended_at)})  # fmt: skip
+    revocation = fields({"reason": string(held.revocation_reason), "at": instant(held.revoked_at)})
     written = fields({
         **_ids(held, "id", "partner_id", "account_id"), "feature": quoted(held.feature), "state": quoted(held.state),
         "units": plain(held.units), "max_units_per_claim": plain(held.max_units_per_claim),
-        "starts_at": quoted(moment(held.starts_at)), "ends_at": quoted(moment(held.ends_at)),
-        "grace_days": plain(held.grace_days), "over_at": quoted(moment(held.over_at)), "source": quoted(held.source),
+        "starts_at": instant(held.starts_at), "ends_at": instant(held.ends_at),
+        "grace_days": plain(held.grace_days), "over_at": instant(held.over_at), "source": quoted(held.source),
         **_ids(held, "account_article_id"), "article": string(held.article), "price_model": quoted(held.price_model),
         "order_number": string(held.order_number), "reason": string(held.reason),
         "suspension": _if(held.suspended_by, suspension), "revocation": _if(held.revoked_at, revocation),
@@ -172,7 +176,7 @@ def _pools() -> Any:
         .limit(MOST + 1)
         .subquery()
     )
-    return func.coalesce(select(cast_(func.json_agg(found.c.pool), Text)).scalar_subquery(), "[]")
+    return func.coalesce(select(cast_(func.json_agg(found.c.pool), Text)).scalar_subquery(), said("[]"))
 
 
 def _wanted() -> Any:
@@ -191,7 +195,7 @@ def _ids(row: Any, *names: str) -> dict[str, Any]:
 
 
 def _moments(row: Any) -> dict[str, Any]:
-    return {name: quoted(moment(getattr(row, name))) for name in ("created_at", "updated_at")}
+    return {name: instant(getattr(row, name)) for name in ("created_at", "updated_at")}
 
 
 def _if(there: Any, written: list[Any]) -> Any:

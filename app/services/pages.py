@@ -291,4 +291,3 @@ def _account(row: Any, shown: Sequence[Definition], known: Columns, *, masked: b
         found.append(func.concat_ws(said(","), *names))
     found += ['],"created_at":"', moment(row.created_at), '","updated_at":"', moment(row.updated_at), '"}']
     return found
-

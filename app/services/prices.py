@@ -5,13 +5,15 @@ from decimal import Decimal
 from typing import Any, Final
 
 from iso4217 import Currency
-from sqlalchemy import Numeric, case, func
+from sqlalchemy import ARRAY, Integer, Numeric, Text, case, cast, func, literal_column
 
 from app.problems import Fault, Invalid
 from app.services import values
+from app.services.written import said
 
 Price = Mapping[str, Any]
-_PLACES: Final = {n: sorted(c.code for c in Currency if c.exponent == n) for n in (2, 3, 4)}
+_PLACES: Final = [(cast(said(f"{{{','.join(c.code for c in Currency if c.exponent == places)}}}"), ARRAY(Text)),
+                   literal_column(str(places), Integer)) for places in (2, 3, 4)]  # fmt: skip
 """The currencies that have decimal places."""
 
 
@@ -50,5 +52,5 @@ def shown(amount: Decimal, currency: str) -> dict[str, str]:
 
 def written(amount: Any, currency: Any) -> Any:
     """The same amount as the database writes it."""
-    places = case(*((currency.in_(codes), n) for n, codes in _PLACES.items()), else_=0)
+    places = case(*((currency == func.any(codes), n) for codes, n in _PLACES), else_=literal_column("0"))
     return func.round(amount, func.greatest(func.scale(func.trim_scale(amount)), places), type_=Numeric())

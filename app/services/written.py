@@ -17,12 +17,17 @@ Pieces = list[Any]
 
 def said(text: str) -> ColumnElement[str]:
     """A text of ours, in the statement itself."""
-    return literal(text, Text, literal_execute=True)
+    return literal(str(text), Text, literal_execute=True)
 
 
 def moment(at: Any) -> ColumnElement[str]:
     """A moment as the API shows it, without quotes."""
     return func.to_char(func.timezone(said("UTC"), at), said(ZULU))
+
+
+def instant(at: Any) -> ColumnElement[str]:
+    """The same in quotes, or null."""
+    return func.coalesce(func.to_char(func.timezone(said("UTC"), at), said(f'\\"{ZULU}\\"')), said("null"))
 
 
 def string(value: Any) -> ColumnElement[Any]:
@@ -36,13 +41,13 @@ def plain(value: Any) -> ColumnElement[str]:
 
 
 def quoted(value: Any) -> ColumnElement[str]:
-    """What needs no escaping (an id, a word of ours, a moment), or null."""
+    """What needs no escaping (an id, a word of ours), or null."""
     return func.coalesce(said('"').op("||")(cast(value, Text)).op("||")(said('"')), said("null"))
 
 
 def texts(by_language: Any) -> Pieces:
     """A text by language, as `words.both` shows it."""
-    en, de = (func.nullif(by_language[language].astext, "") for language in ("en", "de"))
+    en, de = (func.nullif(by_language.op("->>")(said(language)), said("")) for language in ("en", "de"))
     return ['{"en":', string(func.coalesce(en, de)), ',"de":', string(func.coalesce(de, en)), "}"]
 
 
