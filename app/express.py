@@ -62,9 +62,13 @@ async def line_of(db: AsyncSession) -> Driver:
 class Prepared:
     """A statement as the driver takes it: compiled once, its named parameters given each time."""
 
+    sql: str
+    width: int
+    """How many parameters it has."""
+
     def __init__(self, statement: ClauseElement) -> None:
         compiled: Any = statement.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True})
-        self.sql: str = compiled.string
+        self.sql, self.width = compiled.string, len(compiled.positiontup)
         values: dict[str, Any] = compiled.params
         write = {name: bind.type.bind_processor(DIALECT) for name, bind in compiled.binds.items()}
         self._given = [(name, values[name], write.get(name)) for name in compiled.positiontup]
@@ -72,13 +76,14 @@ class Prepared:
         self._read = [(n, read) for n, c in enumerate(columns) if (read := _reading(c.type))]
 
     async def all(self, line: Driver, **values: Any) -> list[tuple[Any, ...]]:
-        return [self._row(record) for record in await run(line, self.sql, *self._arguments(values))]
+        return [self._row(record) for record in await run(line, self.sql, *self.arguments(values))]
 
     async def one(self, line: Driver, **values: Any) -> tuple[Any, ...] | None:
-        records = await run(line, self.sql, *self._arguments(values))
+        records = await run(line, self.sql, *self.arguments(values))
         return self._row(records[0]) if records else None
 
-    def _arguments(self, values: Mapping[str, Any]) -> list[Any]:
+    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        """As many as it has parameters, in their order."""
         found: list[Any] = []
         for name, given, write in self._given:
             value = values.get(name, given)
@@ -189,6 +194,17 @@ class Inside:
     line: Driver
     version: int
     guessed: Any
+
+
+class Step(Protocol):
+    """Something to be written, if the caller may."""
+
+    def behind(self, condition: Prepared) -> str:
+        """The statement that writes it if `condition`, whose parameters come first, holds; how many rows of it."""
+        ...
+
+    @property
+    def values(self) -> Sequence[Any]: ...
 
 
 @dataclass(frozen=True)

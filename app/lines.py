@@ -2,15 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection
 
-from app.db import IDLE_SECONDS, has_word
-from app.express import FAILURES, Driver, Prepared
+from app.db import AT_COMMIT, IDLE_SECONDS, has_word, sqlstate
+from app.express import FAILURES, Driver, Prepared, run
 
 PLANS: Final = {
     "plan_cache_mode": "force_generic_plan", "enable_sort": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
@@ -30,20 +31,46 @@ class Lines:
 
     async def one(self, statement: Prepared, **values: Any) -> tuple[Any, ...] | None:
         """Raises:
-        DBAPIError, OSError: the statement failed, or there is no connection; what it did is undone.
+        DBAPIError, OSError: the statement failed, or there is no connection.
         """
+        async with self._line() as line:
+            return await statement.one(line, **values)
+
+    async def write(self, statement: str, values: Sequence[Any]) -> int | None:
+        """Run what writes, and says how much; None if it failed, and so wrote nothing.
+
+        Raises:
+            DBAPIError, OSError: nobody knows whether it wrote; or there was no connection.
+        """
+        try:
+            async with self._line() as line:
+                (row,) = await run(line, statement, *values)
+                return row[0]
+        except DBAPIError as error:
+            if sqlstate(error) and not error.connection_invalidated:
+                return None
+            vars(error)[AT_COMMIT] = True
+            raise
+
+    @asynccontextmanager
+    async def _line(self) -> AsyncGenerator[Driver]:
         await self._place()
         try:
             raw = await self._free()
             try:
-                found = await statement.one(cast("Driver", raw.driver_connection), **values)
+                yield cast("Driver", raw.driver_connection)
+            except DBAPIError as error:
+                self._put(raw) if sqlstate(error) and not error.connection_invalidated else raw.invalidate()
+                raise
             except BaseException:  # in the middle of something, perhaps
                 raw.invalidate()
                 raise
-            self._idle.append((raw, time.monotonic()))
-            return found
+            self._put(raw)
         finally:
             self._places.release()
+
+    def _put(self, raw: PoolProxiedConnection) -> None:
+        self._idle.append((raw, time.monotonic()))
 
     async def _place(self) -> None:
         if not self._places.locked():  # a deadline costs more than most waits

@@ -77,7 +77,7 @@ class Route(APIRoute):
         known, strict = query_names(self.dependant), self.path.startswith("/v1")
 
         async def handle(request: Request) -> Response:
-            if strict and not request.query_params.keys() <= known:
+            if strict and request.scope["query_string"] and not request.query_params.keys() <= known:
                 raise Invalid(errors=[unknown_parameter(k) for k in request.query_params if k not in known][:10])
             request = StrictRequest(request.scope, request.receive)
             await request.check(expects_body=expects_body)

@@ -7,7 +7,23 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import Request
-from sqlalchemy import DateTime, Text, Uuid, and_, cast, func, literal_column, null, select, true, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    DateTime,
+    Integer,
+    Text,
+    Uuid,
+    and_,
+    case,
+    cast,
+    func,
+    literal_column,
+    null,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.express import Driver, Prepared, param
@@ -113,6 +129,42 @@ GLANCE_IN_ACCOUNT = (
     .where(*_SIGNED_IN)
 )  # fmt: skip
 """The same of an account."""
+
+_ENTERED = (
+    select(func.entered(_PARTNER, param("lock", BigInteger())).label("version"))
+    .offset(literal_column("0"))
+    .subquery("entered")
+)
+_INSIDE = case((_ENTERED.c.version.is_not(None), _PARTNER))  # so that what is the partner's is joined behind it
+
+AS_BEFORE = Prepared(
+    select(and_(
+        _ENTERED.c.version == param("version", Integer()),
+        User.operator == param("operator", Boolean()),
+        Partner.status == param("status", Partner.status.type),
+        Partner.partner_management_enabled == param("managed", Boolean()),
+        PartnerMember.role.is_not_distinct_from(param("role", PartnerMember.role.type)),
+        Session.last_used_at > param("seen_after", DateTime(timezone=True)),
+    ))
+    .select_from(_ENTERED)
+    .join(Session, true())
+    .join(User, User.id == Session.user_id)
+    .outerjoin(Partner, Partner.id == _INSIDE)
+    .outerjoin(PartnerMember, and_(PartnerMember.partner_id == _INSIDE, PartnerMember.user_id == User.id))
+    .where(*_SIGNED_IN)
+)  # fmt: skip
+"""Whether a caller still is in a partner what they were (and its columns are), in a transaction that is one statement:
+it enters the partner before it reads what is the partner's, as `GLANCE` does, and holds its columns (`columns.steady`).
+"""
+
+
+def asked_as_before(token: Token, partner_id: UUID, was: "Standing", version: int, lock: int) -> dict[str, Any]:
+    """The parameters of `AS_BEFORE`."""
+    now = utc_now()
+    return {"session": token.session_id, "user": token.user_id, "partner": partner_id, "now": now, "lock": lock,
+            "version": version, "operator": was.operator, "status": was.partner_status, "role": was.partner_role,
+            "managed": was.partner_management_enabled, "seen_after": now - SEEN_EVERY}  # fmt: skip
+
 
 _USED = (
     update(Session)

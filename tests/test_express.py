@@ -6,13 +6,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.exc import DBAPIError
 
 from app import express
 from app.express import line_of, run
-from app.models import new_id
+from app.models import Account, new_id
 from app.policy import Role
-from app.services import pages
+from app.services import columns, pages
 from tests.conftest import Owner, World, problem
 from tests.test_table import filled
 
@@ -186,6 +187,120 @@ async def test_glance_on_a_connection_that_is_gone_is_asked_again(world: World, 
             for raw, _ in world.app.state.lines._idle:
                 raw.driver_connection.terminate()
     assert world.app.state.lines._places._value == 4
+
+
+async def test_account_is_opened_in_one_round_trip_once_its_opener_is_known(world: World, owner: Owner):
+    partner = await world.partner("Acme", Anna=Role.PARTNER_ADMIN)
+    api, at = await world.client("Anna"), f"/v1/partners/{partner.id}"
+    wrote, accounts = written_by(world), f"{at}/accounts"
+    made = [await api.post(accounts, json={"name": f"N{n}"}) for n in range(3)]
+    assert ([a.status_code for a in made], wrote) == ([201] * 3, [1, 1])
+    first, other = await owner.rows("SELECT * FROM accounts ORDER BY name LIMIT 2")  # the first the usual way
+    assert {k for k in dict(first) if first[k] != other[k]} <= {"id", "name", "name_key", "name_search", "search",
+                                                                 "created_at", "updated_at"}  # fmt: skip
+    assert problem(await api.post(accounts, json={"name": "n1"})) == (409, "name_taken")
+    number = {"key": "number", "type": "text", "label": {"en": "Number"}, "unique": True}
+    assert (await api.post(f"{at}/properties", json=number)).status_code == 201
+    taken = {"properties": {"number": "K1"}}
+    assert (await api.post(accounts, json={"name": "First", **taken})).status_code == 201
+    before = await counts(owner)
+    answer = await api.post(accounts, json={"name": "Second", **taken})
+    assert (problem(answer), answer.json()["errors"][0]["pointer"]) == ((409, "value_taken"), "/properties/number")
+    wrong = await api.post(accounts, json={"name": "Third", "properties": {"number": 5}})
+    assert problem(wrong) == (422, "invalid")
+    assert (await counts(owner), wrote[2:]) == (before, [0, None])
+
+
+async def test_account_is_opened_only_by_those_who_still_may_and_by_the_columns_in_force(world: World, owner: Owner):
+    partner = await world.partner("Acme", Anna=Role.PARTNER_ADMIN, Bob=Role.PARTNER_ADMIN)
+    bob, at = await world.client("Bob"), f"/v1/partners/{partner.id}"
+    wrote, accounts, whose = written_by(world), f"{at}/accounts", (await world.user("Bob")).id
+    for n in range(2):
+        assert (await bob.post(accounts, json={"name": f"N{n}"})).status_code == 201
+    assert wrote == [1]
+    before = await counts(owner)
+    changes = (
+        (
+            "UPDATE partner_members SET role = {} WHERE user_id = $1",
+            "'partner_viewer'",
+            "'partner_admin'",
+            (403, "forbidden"),
+        ),
+        (
+            "UPDATE partners SET status = {} WHERE $1::uuid IS NOT NULL",
+            "'suspended'",
+            "'active'",
+            (403, "partner_suspended"),
+        ),
+        (
+            "UPDATE partners SET partner_management_enabled = {} WHERE $1::uuid IS NOT NULL",
+            "false",
+            "true",
+            (403, "partner_management_off"),
+        ),
+        ("UPDATE sessions SET ended_at = {} WHERE user_id = $1", "now()", "NULL", (401, "unauthenticated")),
+        ("UPDATE users SET status = {} WHERE id = $1", "'suspended'", "'active'", (401, "unauthenticated")),
+    )
+    for sql, off, on, told in changes:
+        await owner.execute(sql.format(off), whose)
+        assert problem(await bob.post(accounts, json={"name": "No"})) == told
+        await owner.execute(sql.format(on), whose)
+    assert (await counts(owner), wrote) == (before, [1, *[0] * len(changes)])
+    assert (await bob.post(accounts, json={"name": "Yes"})).status_code == 201
+    # columns that another process changes: here, the memory of this one knows nothing of it
+    city = {"key": "city", "type": "text", "label": {"en": "City"}, "default": "Lübeck"}
+    assert (await bob.post(f"{at}/properties", json=city)).status_code == 201
+    assert (await bob.post(accounts, json={"name": "By the default"})).json()["properties"] == {"city": "Lübeck"}
+    await owner.execute('UPDATE properties SET required = true, "default" = NULL')
+    await owner.execute("UPDATE partners SET properties_version = properties_version + 1")
+    answer = await bob.post(accounts, json={"name": "Without"})
+    assert (problem(answer), answer.json()["errors"][0]["pointer"]) == ((422, "invalid"), "/properties/city")
+
+
+async def test_account_is_not_opened_while_columns_change(world: World, owner: Owner):
+    partner = await world.partner("Acme", Anna=Role.PARTNER_ADMIN)
+    api, accounts = await world.client("Anna"), f"/v1/partners/{partner.id}/accounts"
+    wrote = written_by(world)
+    for n in range(2):
+        assert (await api.post(accounts, json={"name": f"N{n}"})).status_code == 201
+    async with world.transaction(partner.id) as db:
+        await columns.alone(db, partner.id)
+        waiting = asyncio.create_task(api.post(accounts, json={"name": "Waits"}))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        assert wrote == [1, 0]  # it did not wait there, where others would have to wait with it
+    assert (await waiting).status_code == 201
+
+
+async def test_opening_on_a_connection_that_breaks_is_not_done_twice(world: World, owner: Owner):
+    partner = await world.partner("Acme", Anna=Role.PARTNER_ADMIN)
+    api, accounts = await world.client("Anna"), f"/v1/partners/{partner.id}/accounts"
+    for n in range(2):
+        assert (await api.post(accounts, json={"name": f"N{n}"})).status_code == 201
+    async with world.transaction(partner.id) as db:  # somebody is about to take the name: whoever wants it waits
+        await db.execute(update(Account).values(name_key="waits").where(Account.name == "N0"))
+        waiting = asyncio.create_task(api.post(accounts, json={"name": "Waits"}))
+        await asyncio.sleep(0.3)
+        ended = await owner.value("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                                  " WHERE wait_event_type = 'Lock' AND datname = current_database()")  # fmt: skip
+        answer = await waiting
+        await db.rollback()
+    assert (ended, problem(answer)) == (1, (503, "unavailable"))
+    assert await owner.value("SELECT count(*) FROM accounts WHERE name = 'Waits'") == 0
+    assert (await api.post(accounts, json={"name": "Waits"})).status_code == 201
+
+
+def written_by(world: World) -> list[int | None]:
+    """How much each attempt to write in one round trip wrote, from now on; None: it failed."""
+    lines, found = world.app.state.lines, list[int | None]()
+    write = lines.write
+
+    async def noted(*given: Any) -> int | None:
+        found.append(await write(*given))
+        return found[-1]
+
+    lines.write = noted
+    return found
 
 
 def seen_by(world: World) -> list[str]:
