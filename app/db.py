@@ -19,6 +19,10 @@ from app.problems import Problem
 Sessions = async_sessionmaker[AsyncSession]
 APP_ROLE: Final = "tenantry_app"
 IDLE_SECONDS: Final = 1.0
+LONGEST_KEPT: Final = 64 * 1024
+"""Statements up to so many characters stay prepared on a connection; the driver would parse and plan those of more than
+15,360 each time anew, and an overview or a table of many columns is longer.
+"""
 
 
 class UnsafeRole(Exception):
@@ -52,6 +56,7 @@ def connect(
         connect_args={
             "timeout": 5,
             "command_timeout": 25,
+            "max_cacheable_statement_size": LONGEST_KEPT,
             "server_settings": limits | ({"role": role} if role else {}) | dict(plans or {}),
         },
     )

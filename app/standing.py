@@ -107,20 +107,28 @@ _CONFINED = (
 )
 _HERE = cast(_CONFINED.c.partner, Uuid)
 
-GLANCE = (
-    select(
-        User.operator, Session.last_used_at, Partner.status, Partner.partner_management_enabled,
-        PartnerMember.role, null(), null(),
-    )
-    .select_from(_CONFINED)
-    .join(Session, true())
+_GLANCED = (
+    _CONFINED.join(Session, true())
     .join(User, User.id == Session.user_id)
     .outerjoin(Partner, Partner.id == _HERE)
     .outerjoin(PartnerMember, and_(PartnerMember.partner_id == _HERE, PartnerMember.user_id == User.id))
-    .where(*_SIGNED_IN)
-)  # fmt: skip
+)
+_OUTSIDE = (User.operator, Session.last_used_at, Partner.status, Partner.partner_management_enabled, PartnerMember.role)
+
+GLANCE = select(*_OUTSIDE, null(), null()).select_from(_GLANCED).where(*_SIGNED_IN)
 """The same of a partner, in a transaction that is this statement alone: it confines itself before it reads what is the
 partner's. Where it does not (another plan, another node of a cluster), row-level security lets it see nothing."""
+
+GLANCE_IN_ACCOUNT = (
+    select(*_OUTSIDE, Account.id, AccountMember.role)
+    .select_from(
+        _GLANCED.outerjoin(Account, and_(Account.partner_id == _HERE, Account.id == _ACCOUNT))
+        .outerjoin(AccountMember, and_(AccountMember.partner_id == _HERE, AccountMember.user_id == User.id,
+                                       AccountMember.account_id == _ACCOUNT))
+    )
+    .where(*_SIGNED_IN)
+)  # fmt: skip
+"""The same of an account."""
 
 _ENTERED = (
     select(func.entered(_PARTNER, param("lock", BigInteger())).label("version"))

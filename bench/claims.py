@@ -59,9 +59,14 @@ def field(server: Server) -> Generator[tuple[dict[str, Running], list[str]]]:
         yield {who: stack.enter_context(begin(server, scratch)) for who, begin in start.items()}, accounts
 
 
-def lines(server: Server, running: Mapping[str, Running], accounts: Sequence[str], rounds: int, seconds: int,
-          many: int) -> list[Line]:  # fmt: skip
+def lines(server: Server, rounds: int, seconds: int, many: int) -> list[Line]:
     """All of them; `many` is how many claims there are where there are many."""
+    with field(server) as (running, accounts):
+        return _lines(server, running, accounts, rounds, seconds, many)
+
+
+def _lines(server: Server, running: Mapping[str, Running], accounts: Sequence[str], rounds: int, seconds: int,
+           many: int) -> list[Line]:  # fmt: skip
     _same_rows(server, running, accounts[0])
     found: list[Line] = []
     for what, some in (("on one pool", accounts[:1]), ("on 1,000 pools", accounts)):

@@ -35,6 +35,16 @@ def field(server: Server) -> Generator[dict[str, Running]]:
         yield {who: stack.enter_context(begin(server, scratch)) for who, begin in start.items()}
 
 
+def lines(server: Server, parts: set[str], rounds: int, seconds: int) -> list[Line]:
+    """Those of `list` and `create` that are among the parts."""
+    found: list[Line] = []
+    if {"list", "create"} & parts:
+        with field(server) as running:
+            found += lists(running, rounds, seconds) if "list" in parts else []
+            found += creations(server, running, rounds, seconds) if "create" in parts else []
+    return found
+
+
 def lists(running: Mapping[str, Running], rounds: int, seconds: int) -> list[Line]:
     found: list[Line] = []
     for sort, theirs in SORTS.items():
@@ -43,13 +53,14 @@ def lists(running: Mapping[str, Running], rounds: int, seconds: int) -> list[Lin
         _same_pages(running, urls)
         for who, url in urls.items():
             load.get(url, running[who].headers, clients=CLIENTS, seconds=1)  # warmed up
-        runs = play({who: partial(_page, running[who], urls[who], seconds) for who in urls}, rounds)
+        runs = play({who: partial(page, running[who], urls[who], seconds) for who in urls}, rounds)
         found.append(faster(f"list by {sort}, ours / ceiling", runs, "ours", "ceiling", 0.5))
         found.append(faster(f"list by {sort}, ours / peer", runs, "ours", "peer", 10))
     return found
 
 
-def _page(who: Running, url: str, seconds: int) -> Load:
+def page(who: Running, url: str, seconds: int) -> Load:
+    """One run of a GET, with the processor time of an answer."""
     used = who.cpu()
     found = load.get(url, who.headers, clients=CLIENTS, seconds=seconds)
     return replace(found, cpu=1000 * (who.cpu() - used) / found.requests)

@@ -99,6 +99,12 @@ def ceiling(server: Server, database: str) -> Generator[Running]:
 
 
 @contextmanager
+def overview_ceiling(server: Server, database: str) -> Generator[Running]:
+    with _uvicorn("bench.overview_ceiling:app", server, database, "postgresql") as (port, process):
+        yield Running(f"http://127.0.0.1:{port}/accounts", process)
+
+
+@contextmanager
 def peer(server: Server, database: str) -> Generator[Running]:
     with _uvicorn("bench.peer:app", server, database, "postgresql+psycopg") as (port, process):
         yield Running(f"http://127.0.0.1:{port}/partners/{PARTNER}/accounts", process, _peer_token)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.models import PLATFORM, Licence, LicenceSource, SuspendedBy, utc_now
-from app.policy import Access, Caller, Role
-from app.services import account_articles, licences, terms
+from app.models import Licence, LicenceSource, SuspendedBy, utc_now
+from app.policy import Role
+from app.services import terms
 from tests import shop
 from tests.conftest import Owner, World, problem
 from tests.test_purchases import STAR, Customer, after, done, faults, moment
@@ -292,21 +292,6 @@ async def test_whatever_changes_a_licence_waits_for_its_pool_and_happens_after(c
         news = [moment(x[k]) for x in await customer.licences(limit=200) for k in ("starts_at", "ends_at")
                 if x[k] and x not in before]  # fmt: skip
         assert [m for m in news if released - timedelta(seconds=0.1) < m < released] == [], n
-
-
-async def test_the_services_for_an_overview_show_what_runs_or_is_to_come(customer: Customer):
-    await shop.article(customer.world, "S-10", shop.grant("assets", 10))
-    over = await customer.buy("S-10", starts_at=after(days=-2), ends_at=after(days=-1))
-    runs, comes = await customer.buy("S-10"), await customer.buy("S-10", starts_at=after(days=1))
-    access = Access(
-        Caller(PLATFORM, PLATFORM), customer.partner.id, frozenset({Role.PARTNER_ADMIN}), customer.account.id
-    )
-    async with customer.world.transaction(customer.partner.id) as db:
-        purchases = await account_articles.of_account(db, access)
-        rights = await licences.of_account(db, access)
-    assert [str(p["id"]) for p in purchases] == [comes["id"], runs["id"]]
-    assert [str(x["account_article_id"]) for x in rights] == [runs["id"], comes["id"]]
-    assert over["state"] == "ended"
 
 
 # --- the clock ---

@@ -20,6 +20,7 @@ from app.routers import (
     licences,
     me,
     members,
+    overviews,
     pages,
     partners,
     password_resets,
@@ -35,7 +36,7 @@ from app.routers import (
 ROUTERS = [
     claims.claiming,
     accounts.table,
-    *(r.router for r in (claims, accounts, account_searches, account_batches)),
+    *(r.router for r in (claims, accounts, overviews, account_searches, account_batches)),
     account_imports.uploads,
     *(r.router for r in (
         account_imports, account_summaries, entitlements, exports, views,

@@ -22,10 +22,10 @@ from app.problems import (
 )
 from app.rest import AskedPage, IdempotentRoute, IfMatch, Page, PageQuery, created, tagged
 from app.routers.listing import Question, ViewId, list_query, page_through
-from app.schemas.account import AccountCreate, AccountOverview, AccountRead, AccountUpdate
+from app.schemas.account import AccountCreate, AccountRead, AccountUpdate
 from app.schemas.property import KEY
 from app.schemas.property_history import PropertyHistoryRead
-from app.services import accounts, columns, histories, invitations, lists, members, openings, tables
+from app.services import accounts, columns, histories, lists, openings, tables
 
 AT: Any = {"prefix": "/v1/partners/{partner_id}/accounts", "tags": ["accounts"]}
 router = APIRouter(**AT, route_class=IdempotentRoute)
@@ -89,16 +89,6 @@ async def list_accounts(gate: MayList, page: AskedPage, query: AccountQuery, col
 async def get_account(access: MayRead, db: Db, response: Response) -> dict[str, Any]:
     """One account: for the partner's people, and for its members."""
     return await _shown(db, access, await accounts.get(db, access), response)
-
-
-@router.get("/{account_id}/overview", response_model=AccountOverview)
-async def get_account_overview(access: MayRead, db: Db) -> dict[str, Any]:
-    """Everything of one account in one call: the account, its members and its pending invitations."""
-    return {
-        "account": await _shown(db, access, await accounts.get(db, access)),
-        "members": await members.all_of_account(db, access),
-        "pending_invitations": await invitations.pending_of_account(db, access),
-    }
 
 
 @router.patch(

@@ -6,8 +6,6 @@ from pydantic import Field
 from app.models.account import AccountStatus
 from app.policy import Role
 from app.schemas.base import In, Instant, Name, Out, ShownName, TimeZone
-from app.schemas.invitation import InvitationRead
-from app.schemas.member import MemberRead
 from app.schemas.price_model import PriceModelKey
 
 AccountName = Annotated[
@@ -90,14 +88,6 @@ class AccountRead(Out):
     ]
     created_at: Instant
     updated_at: Instant
-
-
-class AccountOverview(Out):
-    """Everything of one account."""
-
-    account: AccountRead
-    members: Annotated[list[MemberRead], Field(max_length=1000, description="By name.")]
-    pending_invitations: Annotated[list[InvitationRead], Field(max_length=1000, description="Newest first.")]
 
 
 class AccountToken(Out):

@@ -13,7 +13,8 @@ from app import words
 from app.models import Account, AccountArticle
 from app.policy import Access
 from app.problems import NotFound
-from app.services import accounts, events, licence_grants, licences, lists, prices, terms, walks
+from app.services import accounts, events, licence_grants, licences, lists, prices, walks
+from app.services.written import said
 
 
 class PurchaseState(StrEnum):
@@ -25,13 +26,19 @@ class PurchaseState(StrEnum):
 
 
 S = PurchaseState
-STATE: Final = case(
-    (or_(AccountArticle.ends_at <= licences.NOW, AccountArticle.ends_at <= AccountArticle.starts_at), S.ENDED.value),
-    (AccountArticle.starts_at > licences.NOW, S.SCHEDULED.value),
-    else_=S.ACTIVE.value,
-)
-"""`state` of this moment, as the database works it out."""
 
+
+def state_at(at: Any) -> Any:
+    """`state` at that moment, as the database works it out."""
+    never = AccountArticle.ends_at <= AccountArticle.starts_at
+    return case(
+        (or_(AccountArticle.ends_at <= at, never), said(S.ENDED)),
+        (AccountArticle.starts_at > at, said(S.SCHEDULED)),
+        else_=said(S.ACTIVE),
+    )
+
+
+STATE: Final = state_at(licences.NOW)
 COLUMNS: Final = {
     "article": lists.Column(AccountArticle.article, lists.TEXT, sortable=True),
     "state": lists.Column(STATE, lists.EQUALITY, lambda text: lists.one_of(S)(text).value),
@@ -56,7 +63,6 @@ OF_PARTNER: Final = lists.Table(
     sort="-starts_at", search=SEARCH,
 )  # fmt: skip
 """The same over all accounts of a partner."""
-MAX_SHOWN: Final = 1000
 
 
 async def listed(db: AsyncSession, access: Access, query: lists.Query, *, limit: int, after: list[Any] | None,
@@ -64,13 +70,6 @@ async def listed(db: AsyncSession, access: Access, query: lists.Query, *, limit:
     """The purchases of the account that `access` is for, or of all accounts of its partner."""
     table = TABLE if access.account_id else OF_PARTNER
     return await walks.fetch(db, _of(access), table, query, limit=limit, after=after, count=count)
-
-
-async def of_account(db: AsyncSession, access: Access) -> list[dict[str, Any]]:
-    """The purchases of an account that have not ended, as they are shown: the latest first."""
-    at, found = terms.now(), _of(access).where(STATE.in_([S.SCHEDULED.value, S.ACTIVE.value])).limit(MAX_SHOWN)
-    rows = await db.scalars(found.order_by(AccountArticle.starts_at.desc(), AccountArticle.id.desc()))
-    return [shown(row, at) for row in rows]
 
 
 async def get(db: AsyncSession, access: Access, purchase_id: UUID) -> AccountArticle:

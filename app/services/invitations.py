@@ -92,11 +92,6 @@ async def listed(db: AsyncSession, access: Access, query: lists.Query, *, limit:
     return await walks.fetch(db, _of(access), table(), query, limit=limit, after=after, count=count)
 
 
-async def pending_of_account(db: AsyncSession, access: Access) -> list[Invitation]:
-    found = _of(access).where(status_now() == InvitationStatus.PENDING.value).order_by(Invitation.id.desc()).limit(1000)
-    return list(await db.scalars(found))
-
-
 async def get(db: AsyncSession, access: Access, invitation_id: UUID, *, lock: bool = False) -> Invitation:
     statement = _of(access).where(Invitation.id == invitation_id)
     found = await db.scalar(statement.with_for_update() if lock else statement)

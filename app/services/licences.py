@@ -23,6 +23,7 @@ from app.problems import (
 )
 from app.services import accounts, events, licence_grants, lists, pools, terms, time_zones, walks
 from app.services.terms import LicenceState
+from app.services.written import said
 
 UNKNOWN = Text("There is no such feature.", "Diese Funktion gibt es nicht.")
 ARCHIVED = Text("The feature is archived: nobody gets it any more.",
@@ -33,16 +34,21 @@ EITHER = Text("Give an end or a duration, not both.", "Geben Sie ein Ende oder e
 
 S = LicenceState
 NOW: Any = func.statement_timestamp()
-OVER: Final = Licence.ends_at + func.make_interval(0, 0, 0, 0, Licence.grace_days * 24)
-STATE: Final = case(
-    (Licence.revoked_at <= NOW, S.REVOKED.value),
-    (OVER <= NOW, S.EXPIRED.value),
-    (Licence.suspended_by.is_not(None), S.SUSPENDED.value),
-    (Licence.starts_at > NOW, S.SCHEDULED.value),
-    (Licence.ends_at <= NOW, S.GRACE.value),
-    else_=S.ACTIVE.value,
-)
-"""`terms.state` of this moment, as the database works it out."""
+
+
+def state_at(at: Any) -> Any:
+    """`terms.state` at that moment, as the database works it out."""
+    return case(
+        (Licence.revoked_at <= at, said(S.REVOKED)),
+        (at >= terms.OVER, said(S.EXPIRED)),
+        (Licence.suspended_by.is_not(None), said(S.SUSPENDED)),
+        (Licence.starts_at > at, said(S.SCHEDULED)),
+        (Licence.ends_at <= at, said(S.GRACE)),
+        else_=said(S.ACTIVE),
+    )
+
+
+STATE: Final = state_at(NOW)
 
 
 def searched(*columns: Any) -> Any:
@@ -77,16 +83,6 @@ async def listed(db: AsyncSession, access: Access, query: lists.Query, *, limit:
     """The licences of the account that `access` is for, or of all accounts of its partner."""
     table = TABLE if access.account_id else OF_PARTNER
     return await walks.fetch(db, _of(access), table, query, limit=limit, after=after, count=count)
-
-
-async def of_account(db: AsyncSession, access: Access) -> list[dict[str, Any]]:
-    """The licences of an account that are not over, as they are shown: those that begin first come first."""
-    at = terms.now()
-    found = _of(access).where(STATE.not_in([S.EXPIRED.value, S.REVOKED.value])).limit(MAX_SHOWN)
-    return [shown(row, at) for row in await db.scalars(found.order_by(Licence.starts_at, Licence.id))]
-
-
-MAX_SHOWN: Final = 1000
 
 
 async def get(db: AsyncSession, access: Access, licence_id: UUID) -> Licence:

@@ -89,11 +89,6 @@ async def listed(db: AsyncSession, access: Access, query: lists.Query, *, limit:
     )
 
 
-async def all_of_account(db: AsyncSession, access: Access) -> list[MemberView]:
-    rows = await db.execute(_views(access).order_by(User.name, AccountMember.id).limit(1000))
-    return [MemberView(*row) for row in rows]
-
-
 async def get(db: AsyncSession, access: Access, user_id: UUID) -> MemberView:
     row = (await db.execute(_views(access).where(model_of(access).user_id == user_id))).one_or_none()
     if row is None:

@@ -25,7 +25,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, array
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, array
 
 from app.express import CHOOSING, WALKING, Driver, Guess, Inside, Prepared, param
 from app.models import Account
@@ -34,15 +34,12 @@ from app.problems import Problem
 from app.services import columns, lists, searches, tables, walks
 from app.services.columns import Columns, Definition
 from app.services.lists import Query
+from app.services.written import NULL, concatenated, moment, said
 
 MAX_KEPT: Final = 1_000
 """Characters of a query whose statements are worth keeping."""
-MOST_ARGUMENTS: Final = 90
-"""PostgreSQL's functions take a hundred."""
-ZULU: Final = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
 PARTNER: Final = param("partner", Uuid())
 NOTHING: Final = literal_column("'null'::jsonb", JSONB)
-NULL: Final = literal_column("'null'::json", JSON)
 NOT_ALL: Final = literal_column("'{}'::text[]", ARRAY(Text))
 
 Piece = Sequence[str | None]
@@ -267,10 +264,10 @@ def _page(walk: Select[Any], orders: Sequence[lists.Order], limit: int, shown: S
     room = param("room", Integer())
     place = func.json_build_array(*(rows.c[o.by.key] for o in orders), rows.c.id)
     number = func.row_number().over()
-    account = _concatenated(_account(rows.c, shown, known, masked=masked))
+    account = concatenated(_account(rows.c, shown, known, masked=masked))
     texts = select(account.label("account"), number.label("number"),
                    case((number == room, cast(place, Text))).label("place")).subquery()  # fmt: skip
-    items = func.string_agg(texts.c.account, _said(",")).filter(texts.c.number <= room)
+    items = func.string_agg(texts.c.account, said(",")).filter(texts.c.number <= room)
     found: Any = array([items, func.max(texts.c.place), cast(func.count(), Text)])
     if unfinished is not None:
         found = case((and_(func.count() <= room, unfinished), NOT_ALL), else_=found)
@@ -290,21 +287,7 @@ def _account(row: Any, shown: Sequence[Definition], known: Columns, *, masked: b
         found += [f'{"," if n else ""}"{d.key}":', value]
     found += ['},"masked_properties":[']
     if hidden:
-        names = (case((row.properties.has_key(d.key), _said(f'"{d.key}"'))) for d in hidden)
-        found.append(func.concat_ws(_said(","), *names))
-    found += ['],"created_at":"', _moment(row.created_at), '","updated_at":"', _moment(row.updated_at), '"}']
+        names = (case((row.properties.has_key(d.key), said(f'"{d.key}"'))) for d in hidden)
+        found.append(func.concat_ws(said(","), *names))
+    found += ['],"created_at":"', moment(row.created_at), '","updated_at":"', moment(row.updated_at), '"}']
     return found
-
-
-def _moment(at: Any) -> ColumnElement[str]:
-    return func.to_char(func.timezone(_said("UTC"), at), _said(ZULU))
-
-
-def _said(text: str) -> ColumnElement[str]:
-    return literal(text, Text, literal_execute=True)
-
-
-def _concatenated(pieces: Sequence[Any]) -> ColumnElement[str]:
-    found = [_said(p) if isinstance(p, str) else p for p in pieces]
-    parts = [func.concat(*found[n : n + MOST_ARGUMENTS]) for n in range(0, len(found), MOST_ARGUMENTS)]
-    return cast(parts[0] if len(parts) == 1 else func.concat(*parts), Text)

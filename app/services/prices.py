@@ -2,12 +2,19 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
+
+from iso4217 import Currency
+from sqlalchemy import ARRAY, Integer, Numeric, Text, case, cast, func, literal_column
 
 from app.problems import Fault, Invalid
 from app.services import values
+from app.services.written import said
 
 Price = Mapping[str, Any]
+_PLACES: Final = [(cast(said(f"{{{','.join(c.code for c in Currency if c.exponent == places)}}}"), ARRAY(Text)),
+                   literal_column(str(places), Integer)) for places in (2, 3, 4)]  # fmt: skip
+"""The currencies that have decimal places."""
 
 
 def checked(price: Price, pointer: str) -> dict[str, str]:
@@ -41,3 +48,9 @@ def shown(amount: Decimal, currency: str) -> dict[str, str]:
         places = 0
     exponent = amount.normalize().as_tuple().exponent
     return {"amount": f"{amount:.{max(places, -int(exponent))}f}", "currency": currency}
+
+
+def written(amount: Any, currency: Any) -> Any:
+    """The same amount as the database writes it."""
+    places = case(*((currency == func.any(codes), n) for codes, n in _PLACES), else_=literal_column("0"))
+    return func.round(amount, func.greatest(func.scale(func.trim_scale(amount)), places), type_=Numeric())

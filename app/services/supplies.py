@@ -23,10 +23,7 @@ def pools(*conditions: Any) -> Select[Any]:
     Licences that are over are left out: what it costs does not grow with the past.
     """
     licences = (
-        select(func.json_agg(func.json_build_array(
-            Licence.units, Licence.max_units_per_claim, Licence.starts_at, Licence.ends_at, Licence.grace_days,
-            Licence.suspended_by, Licence.revoked_at,
-        )))
+        select(granting(Licence))
         .where(Licence.partner_id == PARTNER, Licence.account_id == ACCOUNT, Licence.feature == Feature.key,
                terms.lasting(NOW))
         .correlate(Feature)
@@ -34,21 +31,35 @@ def pools(*conditions: Any) -> Select[Any]:
     )  # fmt: skip
     of_account = and_(Usage.partner_id == PARTNER, Usage.account_id == ACCOUNT, Usage.feature == Feature.key)
     return (
-        select(cast(func.json_build_array(
-            Feature.key, Feature.kind, Feature.default_units, Feature.overage, Feature.archived_at.is_not(None),
-            Usage.used, licences,
-        ), Text))
+        select(cast(func.json_build_array(*pool(licences, Usage.used)), Text))
         .select_from(Feature)
         .outerjoin(Usage, of_account)
         .where(*conditions)
     )  # fmt: skip
 
 
+def pool(licences: Any, used: Any) -> list[Any]:
+    """What is to be known of a feature and of what an account has of it, in the order in which `known` takes it."""
+    return [Feature.key, Feature.kind, Feature.default_units, Feature.overage, Feature.archived_at.is_not(None), used,
+            licences]  # fmt: skip
+
+
+def granting(licence: Any) -> Any:
+    """The same of all its licences; `licence` is their table, or what of it counts."""
+    return func.json_agg(func.json_build_array(
+        licence.units, licence.max_units_per_claim, licence.starts_at, licence.ends_at, licence.grace_days,
+        licence.suspended_by, licence.revoked_at,
+    ))  # fmt: skip
+
+
 def read(document: str | None, at: datetime) -> tuple[Supply, int | None]:
     """What `pools` wrote, and how many units are in use: null when nobody has ever claimed any."""
-    if document is None:
-        return Supply(None, (), at), None
-    key, kind, default_units, overage, archived, used, licences = orjson.loads(document)
+    return (Supply(None, (), at), None) if document is None else known(orjson.loads(document), at)
+
+
+def known(pool: Sequence[Any], at: datetime) -> tuple[Supply, int | None]:
+    """The same of a document that was read already."""
+    key, kind, default_units, overage, archived, used, licences = pool
     feature = FeatureTerms(key, FeatureKind(kind), default_units, Overage(overage), archived)
     return Supply(feature, [_grant(*licence) for licence in licences or ()], at), used
 

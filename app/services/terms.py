@@ -75,13 +75,13 @@ def in_force(term: Term | Licence, at: datetime) -> bool:
     return state(term, at) in {LicenceState.ACTIVE, LicenceState.GRACE}
 
 
-_DAY: Final = literal_column("interval '24 hours'", Interval())
+OVER: Final = Licence.ends_at + Licence.grace_days * literal_column("interval '24 hours'", Interval())
+"""`over_at`, in SQL."""
 
 
 def lasting(at: Any) -> ColumnElement[bool]:
     """Of a row of licences, in SQL: whether it gives its units at that moment or may do so later."""
-    over = Licence.ends_at + Licence.grace_days * _DAY
-    return and_(or_(Licence.revoked_at.is_(None), Licence.revoked_at > at), or_(Licence.ends_at.is_(None), over > at))
+    return and_(or_(Licence.revoked_at.is_(None), Licence.revoked_at > at), or_(Licence.ends_at.is_(None), at < OVER))
 
 
 def giving(at: Any) -> ColumnElement[bool]:

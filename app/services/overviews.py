@@ -1,0 +1,206 @@
+"""Everything of one account, as one value of one statement: the database writes what is shown of members, invitations,
+purchases and licences; of the account and its entitlements it tells what the usual functions show.
+
+A test holds all of it to what the single addresses show. Each part names the partner itself: see `app.express`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import DateTime, Select, Text, and_, case, func, or_, select
+from sqlalchemy import cast as cast_
+from sqlalchemy.dialects.postgresql import array
+
+from app.express import param
+from app.models import (
+    Account,
+    AccountArticle,
+    AccountMember,
+    Feature,
+    Invitation,
+    InvitationStatus,
+    Licence,
+    PriceModel,
+    Usage,
+    User,
+)
+from app.policy import Access
+from app.services import account_articles, accounts, entitlements, licences, prices, supplies, terms, verdicts
+from app.services.account_articles import PurchaseState
+from app.services.columns import Columns
+from app.services.supplies import ACCOUNT, PARTNER
+from app.services.written import NULL, array_of, concatenated, fields, instant, plain, quoted, said, string, texts
+
+MOST_PEOPLE: Final = 1000
+"""Members, and invitations."""
+MOST: Final = 100
+"""Of anything else."""
+AT: Final = param("at", DateTime(timezone=True))
+
+
+@dataclass(frozen=True)
+class Overview:
+    """An account, and all that is to be known of it."""
+
+    account: Mapping[str, Any]
+    """As `accounts.shown` shows it."""
+    rest: str
+    """The fields after it, as JSON with commas between."""
+
+
+def read(document: Sequence[str], known: Columns, access: Access, at: datetime) -> Overview:
+    """What `WANTED` found at that moment, as this caller sees it."""
+    account, pools, rest = document
+    row: Any = SimpleNamespace(**json.loads(account))  # its values as whoever reads the row has them
+    found = [_entitlement(pool, at) for pool in orjson.loads(pools)]
+    shown, more = orjson.dumps(found[:MOST]).decode(), "true" if len(found) > MOST else "false"
+    return Overview(accounts.shown(known, access, row), f'{rest},"entitlements":{shown},"entitlements_more":{more}')
+
+
+def _entitlement(document: Sequence[Any], at: datetime) -> dict[str, Any]:
+    """As `entitlements.shown` has it, ready to be JSON."""
+    *pool, name, unit = document
+    key, kind, _, overage, *_ = pool
+    feature: Any = SimpleNamespace(key=key, kind=kind, name=name, unit=unit, overage=overage)
+    supply, used = supplies.known(pool, at)
+    found, change = entitlements.shown(feature, supply, used or 0), supply.next_change
+    found["next_change"] = change and {"at": verdicts.stamp(change.at), "limit": change.limit}
+    found["expires_at"] = found["expires_at"] and verdicts.stamp(found["expires_at"])
+    return found
+
+
+# --- the statement ---
+
+
+def _account() -> Any:
+    own = ("id", "partner_id", "name", "status", "price_model", "time_zone", "member_count", "properties", "created_at",
+           "updated_at")  # fmt: skip
+    named: list[Any] = [part for name in own for part in (said(name), getattr(Account, name))]
+    found = select(cast_(func.json_build_object(*named), Text))
+    return found.where(Account.partner_id == PARTNER, Account.id == ACCOUNT).correlate(None).scalar_subquery()
+
+
+def _price_model() -> Any:
+    written = fields({"key": quoted(PriceModel.key), "name": texts(PriceModel.name),
+                      "description": texts(PriceModel.description)})  # fmt: skip
+    found = select(concatenated(written)).join(Account, Account.price_model == PriceModel.key)
+    found = found.where(Account.partner_id == PARTNER, Account.id == ACCOUNT).correlate(None)
+    return func.coalesce(found.scalar_subquery(), cast_(NULL, Text))
+
+
+def _members() -> Select[Any]:
+    member = AccountMember
+    written = fields({
+        "user_id": quoted(member.user_id), "name": string(User.name), "email": string(User.email),
+        "role": quoted(member.role), **_moments(member),
+    })  # fmt: skip
+    found = select(concatenated(written)).select_from(member).join(User, User.id == member.user_id)
+    return found.where(member.partner_id == PARTNER, member.account_id == ACCOUNT).order_by(User.name, member.id)
+
+
+def _invitations() -> Select[Any]:
+    i = Invitation
+    written = fields({
+        "id": quoted(i.id), "email": string(i.email), "role": quoted(i.role), "account_id": quoted(i.account_id),
+        "status": quoted(i.status), "mail_status": quoted(i.mail_status), "invited_by": quoted(i.invited_by),
+        "expires_at": instant(i.expires_at), **_moments(i),
+    })  # fmt: skip
+    found = select(concatenated(written)).where(i.partner_id == PARTNER, i.account_id == ACCOUNT)
+    return found.where(i.status == said(InvitationStatus.PENDING), i.expires_at > AT).order_by(i.id.desc())
+
+
+def _purchases() -> Select[Any]:
+    p, state = AccountArticle, account_articles.state_at(AT)
+    written = fields({
+        **_ids(p, "id", "partner_id", "account_id"), "article": string(p.article), "name": texts(p.name),
+        "state": quoted(state), "quantity": plain(p.quantity),
+        "price": fields({"amount": quoted(prices.written(p.amount, p.currency)), "currency": quoted(p.currency)}),
+        "billing_period": quoted(p.billing_period), "grants": plain(p.grants), "price_model": quoted(p.price_model),
+        "order_number": string(p.order_number), "invoice_number": string(p.invoice_number),
+        "starts_at": instant(p.starts_at), "ends_at": instant(p.ends_at),
+        "cancelled_at": instant(p.cancelled_at), "cancellation_reason": string(p.cancellation_reason),
+        **_ids(p, "renews_id", "replaces_id"), **_moments(p),
+    })  # fmt: skip
+    found = select(concatenated(written)).where(p.partner_id == PARTNER, p.account_id == ACCOUNT)
+    return found.where(state != said(PurchaseState.ENDED)).order_by(p.starts_at.desc(), p.id.desc())
+
+
+_HELD: Final = (
+    select(
+        *(c for c in Licence.__mapper__.columns if c.key not in ("version",)),
+        licences.state_at(AT).label("state"),
+        terms.OVER.label("over_at"),
+    )
+    .where(Licence.partner_id == PARTNER, Licence.account_id == ACCOUNT, terms.lasting(AT))
+    .cte("held")
+)
+"""The licences that are not over: read once, for what is shown of them and for what they add up to."""
+
+
+def _licences() -> Select[Any]:
+    held = _HELD.c
+    suspension = fields({"by": quoted(held.suspended_by), "reason": string(held.suspension_reason),
+                         "at": instant(held.suspended_at)})  # fmt: skip
+    revocation = fields({"reason": string(held.revocation_reason), "at": instant(held.revoked_at)})
+    written = fields({
+        **_ids(held, "id", "partner_id", "account_id"), "feature": quoted(held.feature), "state": quoted(held.state),
+        "units": plain(held.units), "max_units_per_claim": plain(held.max_units_per_claim),
+        "starts_at": instant(held.starts_at), "ends_at": instant(held.ends_at),
+        "grace_days": plain(held.grace_days), "over_at": instant(held.over_at), "source": quoted(held.source),
+        **_ids(held, "account_article_id"), "article": string(held.article), "price_model": quoted(held.price_model),
+        "order_number": string(held.order_number), "reason": string(held.reason),
+        "suspension": _if(held.suspended_by, suspension), "revocation": _if(held.revoked_at, revocation),
+        **_moments(held),
+    })  # fmt: skip
+    return select(concatenated(written)).order_by(held.starts_at.desc(), held.id.desc())
+
+
+def _pools() -> Any:
+    """What `_entitlement` needs of each feature that the account is or will be licensed for, uses or has by default."""
+    granted = select(_HELD.c.feature, supplies.granting(_HELD.c).label("licences")).group_by(_HELD.c.feature).subquery()
+    used = and_(Usage.partner_id == PARTNER, Usage.account_id == ACCOUNT, Usage.feature == Feature.key)
+    default = and_(Feature.default_units > 0, Feature.archived_at.is_(None))
+    pool = func.json_build_array(*supplies.pool(granted.c.licences, Usage.used), Feature.name, Feature.unit)
+    found = (
+        select(pool.label("pool"))
+        .select_from(Feature)
+        .outerjoin(granted, granted.c.feature == Feature.key)
+        .outerjoin(Usage, used)
+        .where(or_(granted.c.feature.is_not(None), Usage.used > 0, default))
+        .order_by(Feature.key)
+        .limit(MOST + 1)
+        .subquery()
+    )
+    return func.coalesce(select(cast_(func.json_agg(found.c.pool), Text)).scalar_subquery(), said("[]"))
+
+
+def _wanted() -> Any:
+    rest = concatenated([
+        '"price_model":', _price_model(),
+        ",", array_of("members", _members(), MOST_PEOPLE),
+        ",", array_of("pending_invitations", _invitations(), MOST_PEOPLE),
+        ",", array_of("articles", _purchases(), MOST),
+        ",", array_of("licences", _licences(), MOST),
+    ])  # fmt: skip
+    return select(array([_account(), _pools(), rest])).scalar_subquery()
+
+
+def _ids(row: Any, *names: str) -> dict[str, Any]:
+    return {name: quoted(getattr(row, name)) for name in names}
+
+
+def _moments(row: Any) -> dict[str, Any]:
+    return {name: instant(getattr(row, name)) for name in ("created_at", "updated_at")}
+
+
+def _if(there: Any, written: list[Any]) -> Any:
+    return case((there.is_not(None), concatenated(written)), else_=cast_(NULL, Text))
+
+
+WANTED: Final = _wanted()
+"""An account, the pools of its features, and the rest as JSON; for `read`."""

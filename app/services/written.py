@@ -1,0 +1,80 @@
+"""How the database writes JSON: in pieces that are put together, a tenth faster than its own functions do it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Select, Text, case, cast, func, literal, literal_column, select
+from sqlalchemy.dialects.postgresql import JSON
+
+MOST_ARGUMENTS: Final = 90
+"""PostgreSQL's functions take a hundred."""
+ZULU: Final = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
+NULL: Final = literal_column("'null'::json", JSON)
+
+Pieces = list[Any]
+"""Text that stands as it is, and expressions whose text does."""
+
+
+def said(text: str) -> ColumnElement[str]:
+    """A text of ours, in the statement itself."""
+    return literal(str(text), Text, literal_execute=True)
+
+
+def moment(at: Any) -> ColumnElement[str]:
+    """A moment as the API shows it, without quotes."""
+    return func.to_char(func.timezone(said("UTC"), at), said(ZULU))
+
+
+def instant(at: Any) -> ColumnElement[str]:
+    """The same in quotes, or null."""
+    return func.coalesce(func.to_char(func.timezone(said("UTC"), at), said(f'\\"{ZULU}\\"')), said("null"))
+
+
+def string(value: Any) -> ColumnElement[Any]:
+    """Any text, or null."""
+    return func.coalesce(func.to_json(value), NULL)
+
+
+def plain(value: Any) -> ColumnElement[str]:
+    """A number, or null."""
+    return func.coalesce(cast(value, Text), said("null"))
+
+
+def quoted(value: Any) -> ColumnElement[str]:
+    """What needs no escaping (an id, a word of ours), or null."""
+    return func.coalesce(said('"').op("||")(cast(value, Text)).op("||")(said('"')), said("null"))
+
+
+def texts(by_language: Any) -> Pieces:
+    """A text by language, as `words.both` shows it."""
+    en, de = (func.nullif(by_language.op("->>")(said(language)), said("")) for language in ("en", "de"))
+    return ['{"en":', string(func.coalesce(en, de)), ',"de":', string(func.coalesce(de, en)), "}"]
+
+
+def fields(values: Mapping[str, Any]) -> Pieces:
+    """An object: of each field an expression, or pieces."""
+    found: Pieces = []
+    for n, (name, value) in enumerate(values.items()):
+        found += [f'{"," if n else "{"}"{name}":', *(value if isinstance(value, list) else [value])]
+    return [*found, "}"]
+
+
+def concatenated(pieces: Sequence[Any]) -> ColumnElement[str]:
+    """The pieces as one text; what is null says nothing."""
+    found = [said(p) if isinstance(p, str) else p for p in pieces]
+    parts = [func.concat(*found[n : n + MOST_ARGUMENTS]) for n in range(0, len(found), MOST_ARGUMENTS)]
+    return cast(parts[0] if len(parts) == 1 else func.concat(*parts), Text)
+
+
+def array_of(name: str, rows: Select[Any], most: int) -> Any:
+    """`"name":[…],"name_more":false`: so many rows at most, of those that `rows` finds (its one column is a row's
+    text) in their order, and whether there are more.
+    """
+    found = rows.limit(literal(most + 1, literal_execute=True)).subquery()
+    (text,) = found.c
+    numbered = select(text.label("text"), func.row_number().over().label("number")).subquery()
+    few = func.string_agg(numbered.c.text, said(",")).filter(numbered.c.number <= literal(most, literal_execute=True))
+    more = case((func.count() > literal(most, literal_execute=True), said("true")), else_=said("false"))
+    return select(
+        concatenated([f'"{name}":[', few, f'],"{name}_more":', more])
+    ).select_from(numbered).scalar_subquery()  # fmt: skip
