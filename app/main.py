@@ -29,7 +29,7 @@ from app.config import Settings
 from app.db import APP_ROLE, connect, refuse_unsafe_role
 from app.downloads import Places
 from app.edge import Cors, Edge
-from app.lanes import ExpressRoute, Shortcut
+from app.lanes import ExpressRoute, PostRoute, Shortcut
 from app.localpg import LocalPg
 from app.post import Mailbox, Smtp, Transport
 from app.queues import Queues
@@ -75,7 +75,9 @@ class Api(FastAPI):
         routes = _routes(self.routes)
         app: ASGIApp = AsyncExitStackMiddleware(self.router)
         app = ExceptionMiddleware(app, cast("Any", self.exception_handlers))
-        app = Shortcut(app, [r for r in routes if isinstance(r, ExpressRoute)])
+        app = Shortcut(
+            app, [r for r in routes if isinstance(r, ExpressRoute)], [r for r in routes if isinstance(r, PostRoute)]
+        )
         add_compress_type("text/csv")
         app = CompressMiddleware(app, minimum_size=1024, brotli=False)
         if settings.cors_origins:
