@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from bench import contest, databases, load, servers
 from bench.databases import PARTNER, USER, Server
@@ -52,12 +52,12 @@ MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 def _plain(value: Any) -> Any:
     """As both say it: ours shows moments to the millisecond, and properties without a value as null."""
     if isinstance(value, dict):
-        found = {k: _plain(v) for k, v in value.items()}
+        found = {k: _plain(v) for k, v in cast("dict[str, Any]", value).items()}
         if "properties" in found:
             found["properties"] = {k: v for k, v in found["properties"].items() if v is not None}
         return found
     if isinstance(value, list):
-        return [_plain(v) for v in value]
+        return [_plain(v) for v in cast("list[Any]", value)]
     if isinstance(value, str) and MOMENT.match(value):
         return datetime.fromisoformat(value).replace(microsecond=0)
     return value
