@@ -123,7 +123,7 @@ async def transaction(engine: AsyncEngine, partner_id: UUID, *, plans: str = "",
     `plans` is `WALKING` or `CHOOSING`; with `lock`, the advisory lock of that number is taken (shared) before anything
     is read.
     """
-    raw = await _connection(engine)
+    raw = await connection(engine)
     line = cast("Driver", raw.driver_connection)
     first = f"BEGIN; SET LOCAL app.partner_id = '{UUID(str(partner_id))}'"  # nothing but hexadecimal digits and dashes
     first += plans
@@ -147,7 +147,8 @@ async def transaction(engine: AsyncEngine, partner_id: UUID, *, plans: str = "",
         raw.close()
 
 
-async def _connection(engine: AsyncEngine) -> PoolProxiedConnection:
+async def connection(engine: AsyncEngine) -> PoolProxiedConnection:
+    """Out of the engine's pool; that there is none is told as SQLAlchemy tells failures of statements."""
     try:
         return await engine.raw_connection()
     except cast("Any", engine.dialect).loaded_dbapi.Error as error:  # not wrapped, as those of statements are
