@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     )
     access_token_minutes: int = Field(default=15, ge=1, le=60, description="How long an access token is good.")
     session_days: int = Field(default=30, ge=1, le=365, description="After which a log-in ends, used or not.")
+    licence_file_days: int = Field(
+        default=30, ge=1, le=90, description="How long a licence file is good, unless it is asked for otherwise."
+    )
     invitation_days: int = Field(default=7, ge=1, le=90, description="How long the link of an invitation is good.")
     password_reset_minutes: int = Field(default=60, ge=5, le=1440, description="How long the link of a reset is good.")
     password_min_length: int = Field(default=12, ge=8, le=64, description="Shortest password without second factor.")
