@@ -52,5 +52,5 @@ def shown(amount: Decimal, currency: str) -> dict[str, str]:
 
 def written(amount: Any, currency: Any) -> Any:
     """The same amount as the database writes it."""
-    places = case(*((currency == func.any(codes), n) for codes, n in _PLACES), else_=literal_column("0"))
+    places = case(*((currency == func.any(codes), n) for codes, n in _PLACES), else_=literal_column("0", Integer))
     return func.round(amount, func.greatest(func.scale(func.trim_scale(amount)), places), type_=Numeric())
