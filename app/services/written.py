@@ -26,9 +26,9 @@ def moment(at: Any) -> ColumnElement[str]:
     return func.to_char(func.timezone(said("UTC"), at), said(ZULU))
 
 
-def instant(at: Any) -> ColumnElement[str]:
+def instant(at: Any) -> Pieces:
     """The same in quotes."""
-    return func.to_char(func.timezone(said("UTC"), at), said(f'\\"{ZULU}\\"'))
+    return [func.to_char(func.timezone(said("UTC"), at), said(f'\\"{ZULU}\\"'))]
 
 
 def word(value: Any) -> Pieces:
@@ -41,10 +41,10 @@ def string(value: Any) -> Pieces:
     return [func.to_json(value)]
 
 
-def maybe(value: Any, pieces: Any) -> ColumnElement[str]:
-    """The pieces (or the one expression) that say a value, or null where it is none."""
-    said_ = concatenated(pieces) if isinstance(pieces, list) else pieces
-    return case((value.is_not(None), said_), else_=said("null"))
+def maybe(value: Any, pieces: Pieces) -> ColumnElement[str]:
+    """The pieces that say a value, or null where it is none."""
+    found = pieces[0] if len(pieces) == 1 else concatenated(pieces)
+    return case((value.is_not(None), cast(found, Text)), else_=said("null"))
 
 
 def texts(by_language: Any) -> Pieces:
