@@ -64,7 +64,7 @@ class Shortcut:
                 known = route.understood.get(scope["query_string"])
                 if known is not None and (match := route.path_regex.match(scope["path"])):
                     ids = _ids(match.groupdict())
-                    response = ids and await _again(route, scope, receive, ids, known)
+                    response = None if ids is None else await _again(route, scope, receive, ids, known)
                     if response:
                         return await response(scope, receive, send)
         return await self._app(scope, receive, send)
