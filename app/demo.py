@@ -3,6 +3,7 @@
 import random
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import demo_catalogue, demo_columns, security
 from app.config import Settings
+from app.demo_purchases import Trade
 from app.main import load_keys
 from app.models import PLATFORM, Account, AccountStatus, User, new_id
 from app.operate import Refused
@@ -93,12 +95,14 @@ async def fill(settings: Settings) -> str:
         await demo_catalogue.fill(db, Caller(people[0].id, PLATFORM))
         access = await _partner(db, people)
         await demo_columns.define(db, access)
+        trade = Trade(db)
         for view in VIEWS:
             await views.create(db, access, ASKS_NOTHING | view)
         for number, name in enumerate(_companies(chance)):
             properties = demo_columns.values_of(chance, number, name, people[0].id)
             model = demo_catalogue.price_model_of(tariffs)
             account = await accounts.create(db, access, name=name, price_model=model, properties=properties)
+            await trade.go(replace(access, account_id=account.id), account)
             await _fill(db, access, keys, chance, account, customers, settings.invitation_days)
         await confine(db, PLATFORM)
         await demo_catalogue.close(db, access.caller)

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.access import permissions_of
 from app.db import is_outage, is_transient
 from app.problems import Problem, Unavailable
-from app.rest import IdempotentRoute, Route, refuse_ungated, with_retries
+from app.rest import IdempotentRoute, Route, conditional, refuse_ungated, tags_content, with_retries
 from app.strict import StrictRequest
 
 MAX_KEPT: Final = 2_000
@@ -23,7 +23,7 @@ MAX_LENGTH: Final = 1_000
 
 
 class ExpressRoute(Route):
-    """A `GET {p}/…` whose endpoint takes a gate, and else only what follows from the query string.
+    """A `GET {p}/…` whose endpoint takes a gate (or a door), and else only what follows from the query string.
 
     FastAPI checks and converts the parameters of a query string when it comes for the first time; what it made of them
     is kept. Nothing of a caller is: who may is asked each time, at the gate.
@@ -35,6 +35,7 @@ class ExpressRoute(Route):
         (gate,) = [d for d in self.dependant.dependencies if permissions_of(d)]
         self._open, self._gate = cast("Any", gate.call), cast("str", gate.name)
         self._answer = cast("Any", self.dependant.call)
+        self._tag_content = tags_content(self)
         self.dependant.call = self._note
 
     async def _note(self, **values: Any) -> Response:
@@ -45,12 +46,12 @@ class ExpressRoute(Route):
                 self.understood.popitem(last=False)
         return await self._answer(**values)
 
-    async def again(self, request: Request, partner_id: UUID, known: Mapping[str, Any]) -> Response:
+    async def again(self, request: Request, ids: Mapping[str, UUID], known: Mapping[str, Any]) -> Response:
         """The answer of the endpoint to what is known of the query string already."""
-        gate = await self._open(request, partner_id)
+        gate = await self._open(request, **ids)
         response: Response = await self._answer(**known, **{self._gate: gate})
         refuse_ungated(request)
-        return response
+        return conditional(request, response, self._tag_content)
 
 
 class Shortcut:
@@ -73,19 +74,19 @@ class Shortcut:
             for route in self._routes:
                 known = route.understood.get(scope["query_string"])
                 if known is not None and (match := route.path_regex.match(scope["path"])):
-                    partner_id = _uuid(match["partner_id"])
-                    response = partner_id and await _again(route, scope, receive, partner_id, known)
+                    ids = _ids(match.groupdict())
+                    response = None if ids is None else await _again(route, scope, receive, ids, known)
                     if response:
                         return await response(scope, receive, send)
         return await self._app(scope, receive, send)
 
 
 async def _again(
-    route: ExpressRoute, scope: Scope, receive: Receive, partner_id: UUID, known: Mapping[str, Any]
+    route: ExpressRoute, scope: Scope, receive: Receive, ids: Mapping[str, UUID], known: Mapping[str, Any]
 ) -> Response | None:
     scope["endpoint"] = route.endpoint
     try:
-        return await route.again(Request(scope, receive), partner_id, known)
+        return await route.again(Request(scope, receive), ids, known)
     except Problem:
         raise
     except Exception as error:
@@ -161,3 +162,9 @@ def _uuid(text: str) -> UUID | None:
     except ValueError:
         return None
     return found if str(found) == text.lower() else None
+
+
+def _ids(texts: Mapping[str, str]) -> Mapping[str, UUID] | None:
+    """All of them, if each is one."""
+    found = {name: _uuid(text) for name, text in texts.items()}
+    return None if None in found.values() else cast("Mapping[str, UUID]", found)

@@ -63,9 +63,7 @@ class Route(APIRoute):
     def get_route_handler(self) -> Handler:
         inner = super().get_route_handler()
         expects_body = self.body_field is not None
-        tag_content = (
-            "GET" in (self.methods or ()) and isinstance(self.response_model, type) and not is_page(self.response_model)
-        )
+        tag_content = tags_content(self)
 
         async def once(request: Request) -> Response:
             response = await inner(request)
@@ -86,6 +84,12 @@ class Route(APIRoute):
             return await with_retries(request, once)
 
         return handle
+
+
+def tags_content(route: APIRoute) -> bool:
+    """Whether its answer is one thing, whose content is its version if it has no other."""
+    shown = route.response_model
+    return "GET" in (route.methods or ()) and isinstance(shown, type) and not is_page(shown)
 
 
 def refuse_ungated(request: Request) -> None:

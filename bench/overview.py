@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, cast
 
-from bench import contest, databases, load, servers
+from bench import contest, data, databases, load, servers
 from bench.databases import PARTNER, USER, Server
 from bench.rounds import Line, faster, play
 from bench.servers import Running
@@ -46,16 +46,15 @@ def _same(running: Mapping[str, Running], urls: Mapping[str, str]) -> None:
             assert ours[name] == ceiling[name], f"ours and the ceiling's {name} differ"
 
 
+PROPERTIES: Final = {definition["key"] for definition in data.DEFINITIONS}
 MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 
 
 def _plain(value: Any) -> Any:
     """As both say it: ours shows moments to the millisecond, and properties without a value as null."""
     if isinstance(value, dict):
-        found = {k: _plain(v) for k, v in cast("dict[str, Any]", value).items()}
-        if "properties" in found:
-            found["properties"] = {k: v for k, v in found["properties"].items() if v is not None}
-        return found
+        fields = cast("dict[str, Any]", value)
+        return {k: _plain(v) for k, v in fields.items() if v is not None or k in fields.keys() - PROPERTIES}
     if isinstance(value, list):
         return [_plain(v) for v in cast("list[Any]", value)]
     if isinstance(value, str) and MOMENT.match(value):

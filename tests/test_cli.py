@@ -12,6 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncGenerator, Generator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +304,27 @@ def test_demo_makes_one_partner_with_accounts_once(shell: Shell):
                 for view in views:
                     found = api.get(f"/v1/partners/{mine['id']}/accounts", params={"view": view["id"], "count": True})
                     assert 5 < found.json()["total"] < 200, view["name"]
+                believable_purchases(api, f"/v1/partners/{mine['id']}")
+
+
+def believable_purchases(api: httpx.Client, partner: str) -> None:
+    """There is something to look at in every list: who is near a limit, what ends soon, what was upgraded."""
+
+    def count(path: str, *filters: str) -> int:
+        found = api.get(f"{partner}/{path}", params={"filter": filters, "count": True})
+        assert found.status_code == 200, found.text
+        return found.json()["total"]
+
+    soon = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+    assert count("account-articles") > 1000
+    for filters in (("state:eq:ended",), ("cancelled:eq:true",), ("replaces_id:is_null:false",),
+                    ("invoice_number:is_null:true",), ("price_model:eq:professional",)):  # fmt: skip
+        assert 5 < count("account-articles", *filters) < 400, filters
+    assert 5 < count("licences", "state:eq:active", f"ends_at:lt:{soon}") < 300
+    assert 2 < count("licences", "state:eq:suspended") < 50
+    for filters in (("usage_percent:gte:80",), ("usage_percent:eq:100",), (f"expires_at:lt:{soon}",)):
+        assert 20 < count("entitlements", *filters) < 600, filters
+    assert 1 < count("entitlements", "over:eq:true") < 30
 
 
 # --- the contract ---

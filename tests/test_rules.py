@@ -86,7 +86,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "welcome": COMMANDS | {"operate"},
     "demo_columns": {"policy", "schemas", "services"},
     "demo_catalogue": {"models", "policy", "problems", "services"},
-    "demo": COMMANDS | {"demo_catalogue", "demo_columns", "operate", "welcome"},
+    "demo_purchases": {"demo_catalogue", "express", "models", "policy", "services"},
+    "demo": COMMANDS | {"demo_catalogue", "demo_columns", "demo_purchases", "operate", "welcome"},
     "cli": COMMANDS | {"contract", "demo", "logs", "operate", "welcome", "worker"},
     "__main__": {"cli"},
 }  # fmt: skip

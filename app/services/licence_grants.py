@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,29 +25,34 @@ async def hold(db: AsyncSession, account: Account, *grants: Sequence[Mapping[str
     return terms.now()
 
 
-async def begin(db: AsyncSession, access: Access, account: Account, purchase: AccountArticle) -> list[Licence]:
-    """Grant what a purchase brings: so many times each of its grants; a switch is on or off. Their pools are held.
+async def begin(
+    db: AsyncSession, access: Access, account: Account, purchases: Sequence[AccountArticle]
+) -> list[Licence]:
+    """Grant what purchases bring: so many times each of their grants; a switch is on or off. Their pools are held.
 
     Raises:
         Invalid: it would be more than can be counted.
     """
-    kinds = await _kinds(db, purchase.grants)
+    kinds = await _kinds(db, (grant for purchase in purchases for grant in purchase.grants))
     zone = await time_zones.of(db, account)
-    found: list[Licence] = []
-    for grant in purchase.grants:
-        units = grant["units"] * (1 if kinds[grant["feature"]] == FeatureKind.SWITCH else purchase.quantity)
-        if units > MAX_UNITS:
-            raise Invalid(errors=[Fault("/quantity", "too_many_units", TOO_MANY)])
-        ends = [purchase.ends_at] if purchase.ends_at else []
-        if grant.get("duration"):
-            ends.append(terms.after(purchase.starts_at, grant["duration"], zone))
-        found.append(Licence(
-            partner_id=purchase.partner_id, account_id=account.id, feature=grant["feature"], units=units,
-            max_units_per_claim=grant.get("max_units_per_claim"), grace_days=grant.get("grace_days") or 0,
-            starts_at=purchase.starts_at, ends_at=min(ends, default=None), source=LicenceSource.ARTICLE,
-            account_article_id=purchase.id, article=purchase.article, order_number=purchase.order_number,
-        ))  # fmt: skip
+    found = [_licence(purchase, grant, kinds[grant["feature"]], zone)
+             for purchase in purchases for grant in purchase.grants]  # fmt: skip
     return _granted(db, access, found)
+
+
+def _licence(purchase: AccountArticle, grant: Mapping[str, Any], kind: FeatureKind, zone: ZoneInfo) -> Licence:
+    units = grant["units"] * (1 if kind == FeatureKind.SWITCH else purchase.quantity)
+    if units > MAX_UNITS:
+        raise Invalid(errors=[Fault("/quantity", "too_many_units", TOO_MANY)])
+    ends = [purchase.ends_at] if purchase.ends_at else []
+    if grant.get("duration"):
+        ends.append(terms.after(purchase.starts_at, grant["duration"], zone))
+    return Licence(
+        partner_id=purchase.partner_id, account_id=purchase.account_id, feature=grant["feature"], units=units,
+        max_units_per_claim=grant.get("max_units_per_claim"), grace_days=grant.get("grace_days") or 0,
+        starts_at=purchase.starts_at, ends_at=min(ends, default=None), source=LicenceSource.ARTICLE,
+        account_article_id=purchase.id, article=purchase.article, order_number=purchase.order_number,
+    )  # fmt: skip
 
 
 async def by_hand(db: AsyncSession, access: Access, account: Account, values: Mapping[str, Any]) -> Licence:

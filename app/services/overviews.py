@@ -5,14 +5,13 @@ A test holds all of it to what the single addresses show. Each part names the pa
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import DateTime, Select, Text, and_, case, func, or_, select
+from sqlalchemy import DateTime, Select, Text, and_, func, or_, select
 from sqlalchemy import cast as cast_
 from sqlalchemy.dialects.postgresql import array
 
@@ -34,7 +33,7 @@ from app.services import account_articles, accounts, entitlements, licences, pri
 from app.services.account_articles import PurchaseState
 from app.services.columns import Columns
 from app.services.supplies import ACCOUNT, PARTNER
-from app.services.written import NULL, array_of, concatenated, fields, instant, plain, quoted, said, string, texts
+from app.services.written import array_of, concatenated, fields, instant, maybe, moment, said, string, texts, word
 
 MOST_PEOPLE: Final = 1000
 """Members, and invitations."""
@@ -43,23 +42,14 @@ MOST: Final = 100
 AT: Final = param("at", DateTime(timezone=True))
 
 
-@dataclass(frozen=True)
-class Overview:
-    """An account, and all that is to be known of it."""
-
-    account: Mapping[str, Any]
-    """As `accounts.shown` shows it."""
-    rest: str
-    """The fields after it, as JSON with commas between."""
-
-
-def read(document: Sequence[str], known: Columns, access: Access, at: datetime) -> Overview:
-    """What `WANTED` found at that moment, as this caller sees it."""
+def read(document: Sequence[str], known: Columns, access: Access, at: datetime) -> str:
+    """What `WANTED` found at that moment, as JSON as this caller sees it."""
     account, pools, rest = document
     row: Any = SimpleNamespace(**json.loads(account))  # its values as whoever reads the row has them
+    own = json.dumps(accounts.shown(known, access, row), ensure_ascii=False, separators=(",", ":"))
     found = [_entitlement(pool, at) for pool in orjson.loads(pools)]
     shown, more = orjson.dumps(found[:MOST]).decode(), "true" if len(found) > MOST else "false"
-    return Overview(accounts.shown(known, access, row), f'{rest},"entitlements":{shown},"entitlements_more":{more}')
+    return f'{{"account":{own},{rest},"entitlements":{shown},"entitlements_more":{more}}}'
 
 
 def _entitlement(document: Sequence[Any], at: datetime) -> dict[str, Any]:
@@ -78,26 +68,28 @@ def _entitlement(document: Sequence[Any], at: datetime) -> dict[str, Any]:
 
 
 def _account() -> Any:
-    own = ("id", "partner_id", "name", "status", "price_model", "time_zone", "member_count", "properties", "created_at",
-           "updated_at")  # fmt: skip
-    named: list[Any] = [part for name in own for part in (said(name), getattr(Account, name))]
+    """The row as JSON; its moments as they are shown."""
+    own = ("id", "partner_id", "name", "status", "price_model", "time_zone", "member_count", "properties")
+    values = {name: getattr(Account, name) for name in own}
+    values |= {name: moment(getattr(Account, name)) for name in ("created_at", "updated_at")}
+    named = (part for name, value in values.items() for part in (said(name), value))
     found = select(cast_(func.json_build_object(*named), Text))
     return found.where(Account.partner_id == PARTNER, Account.id == ACCOUNT).correlate(None).scalar_subquery()
 
 
 def _price_model() -> Any:
-    written = fields({"key": quoted(PriceModel.key), "name": texts(PriceModel.name),
+    written = fields({"key": word(PriceModel.key), "name": texts(PriceModel.name),
                       "description": texts(PriceModel.description)})  # fmt: skip
     found = select(concatenated(written)).join(Account, Account.price_model == PriceModel.key)
     found = found.where(Account.partner_id == PARTNER, Account.id == ACCOUNT).correlate(None)
-    return func.coalesce(found.scalar_subquery(), cast_(NULL, Text))
+    return func.coalesce(found.scalar_subquery(), said("null"))
 
 
 def _members() -> Select[Any]:
     member = AccountMember
     written = fields({
-        "user_id": quoted(member.user_id), "name": string(User.name), "email": string(User.email),
-        "role": quoted(member.role), **_moments(member),
+        "user_id": word(member.user_id), "name": string(User.name), "email": string(User.email),
+        "role": word(member.role), **_moments(member),
     })  # fmt: skip
     found = select(concatenated(written)).select_from(member).join(User, User.id == member.user_id)
     return found.where(member.partner_id == PARTNER, member.account_id == ACCOUNT).order_by(User.name, member.id)
@@ -106,8 +98,8 @@ def _members() -> Select[Any]:
 def _invitations() -> Select[Any]:
     i = Invitation
     written = fields({
-        "id": quoted(i.id), "email": string(i.email), "role": quoted(i.role), "account_id": quoted(i.account_id),
-        "status": quoted(i.status), "mail_status": quoted(i.mail_status), "invited_by": quoted(i.invited_by),
+        "id": word(i.id), "email": string(i.email), "role": word(i.role), "account_id": word(i.account_id),
+        "status": word(i.status), "mail_status": word(i.mail_status), **_maybe(word, i, "invited_by"),
         "expires_at": instant(i.expires_at), **_moments(i),
     })  # fmt: skip
     found = select(concatenated(written)).where(i.partner_id == PARTNER, i.account_id == ACCOUNT)
@@ -117,44 +109,40 @@ def _invitations() -> Select[Any]:
 def _purchases() -> Select[Any]:
     p, state = AccountArticle, account_articles.state_at(AT)
     written = fields({
-        **_ids(p, "id", "partner_id", "account_id"), "article": string(p.article), "name": texts(p.name),
-        "state": quoted(state), "quantity": plain(p.quantity),
-        "price": fields({"amount": quoted(prices.written(p.amount, p.currency)), "currency": quoted(p.currency)}),
-        "billing_period": quoted(p.billing_period), "grants": plain(p.grants), "price_model": quoted(p.price_model),
-        "order_number": string(p.order_number), "invoice_number": string(p.invoice_number),
-        "starts_at": instant(p.starts_at), "ends_at": instant(p.ends_at),
-        "cancelled_at": instant(p.cancelled_at), "cancellation_reason": string(p.cancellation_reason),
-        **_ids(p, "renews_id", "replaces_id"), **_moments(p),
+        "id": word(p.id), "partner_id": word(p.partner_id), "account_id": word(p.account_id),
+        "article": string(p.article), "name": texts(p.name), "state": word(state), "quantity": p.quantity,
+        "price": fields({"amount": word(prices.written(p.amount, p.currency)), "currency": word(p.currency)}),
+        "billing_period": word(p.billing_period), "grants": p.grants, **_maybe(word, p, "price_model"),
+        **_maybe(string, p, "order_number", "invoice_number"), "starts_at": instant(p.starts_at),
+        **_maybe(instant, p, "ends_at", "cancelled_at"), **_maybe(string, p, "cancellation_reason"),
+        **_maybe(word, p, "renews_id", "replaces_id"), **_moments(p),
     })  # fmt: skip
     found = select(concatenated(written)).where(p.partner_id == PARTNER, p.account_id == ACCOUNT)
     return found.where(state != said(PurchaseState.ENDED)).order_by(p.starts_at.desc(), p.id.desc())
 
 
 _HELD: Final = (
-    select(
-        *(c for c in Licence.__mapper__.columns if c.key not in ("version",)),
-        licences.state_at(AT).label("state"),
-        terms.over_of(Licence).label("over_at"),
-    )
+    select(*(c for c in Licence.__mapper__.columns if c.key != "version"), licences.state_at(AT).label("state"),
+           terms.over_of(Licence).label("over_at"))
     .where(Licence.partner_id == PARTNER, Licence.account_id == ACCOUNT, terms.lasting(AT))
     .cte("held")
-)
+)  # fmt: skip
 """The licences that are not over: read once, for what is shown of them and for what they add up to."""
 
 
 def _licences() -> Select[Any]:
     held = _HELD.c
-    suspension = fields({"by": quoted(held.suspended_by), "reason": string(held.suspension_reason),
-                         "at": instant(held.suspended_at)})  # fmt: skip
-    revocation = fields({"reason": string(held.revocation_reason), "at": instant(held.revoked_at)})
+    suspension = fields({"by": word(held.suspended_by), **_maybe(string, held, "suspension_reason", as_="reason"),
+                         **_maybe(instant, held, "suspended_at", as_="at")})  # fmt: skip
+    revocation = fields({**_maybe(string, held, "revocation_reason", as_="reason"), "at": instant(held.revoked_at)})
     written = fields({
-        **_ids(held, "id", "partner_id", "account_id"), "feature": quoted(held.feature), "state": quoted(held.state),
-        "units": plain(held.units), "max_units_per_claim": plain(held.max_units_per_claim),
-        "starts_at": instant(held.starts_at), "ends_at": instant(held.ends_at),
-        "grace_days": plain(held.grace_days), "over_at": instant(held.over_at), "source": quoted(held.source),
-        **_ids(held, "account_article_id"), "article": string(held.article), "price_model": quoted(held.price_model),
-        "order_number": string(held.order_number), "reason": string(held.reason),
-        "suspension": _if(held.suspended_by, suspension), "revocation": _if(held.revoked_at, revocation),
+        "id": word(held.id), "partner_id": word(held.partner_id), "account_id": word(held.account_id),
+        "feature": word(held.feature), "state": word(held.state), "units": held.units,
+        **_maybe(lambda value: [value], held, "max_units_per_claim"), "starts_at": instant(held.starts_at),
+        **_maybe(instant, held, "ends_at"), "grace_days": held.grace_days, **_maybe(instant, held, "over_at"),
+        "source": word(held.source), **_maybe(word, held, "account_article_id"), **_maybe(string, held, "article"),
+        **_maybe(word, held, "price_model"), **_maybe(string, held, "order_number", "reason"),
+        "suspension": maybe(held.suspended_by, suspension), "revocation": maybe(held.revoked_at, revocation),
         **_moments(held),
     })  # fmt: skip
     return select(concatenated(written)).order_by(held.starts_at.desc(), held.id.desc())
@@ -190,16 +178,13 @@ def _wanted() -> Any:
     return select(array([_account(), _pools(), rest])).scalar_subquery()
 
 
-def _ids(row: Any, *names: str) -> dict[str, Any]:
-    return {name: quoted(getattr(row, name)) for name in names}
+def _maybe(write: Callable[[Any], Any], row: Any, *names: str, as_: str | None = None) -> dict[str, Any]:
+    """Fields that may be null."""
+    return {as_ or name: maybe(getattr(row, name), write(getattr(row, name))) for name in names}
 
 
 def _moments(row: Any) -> dict[str, Any]:
     return {name: instant(getattr(row, name)) for name in ("created_at", "updated_at")}
-
-
-def _if(there: Any, written: list[Any]) -> Any:
-    return case((there.is_not(None), concatenated(written)), else_=cast_(NULL, Text))
 
 
 WANTED: Final = _wanted()

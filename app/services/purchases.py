@@ -1,8 +1,7 @@
 """Buying, cancelling, renewing and upgrading: purchases and their licences begin and end together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import or_, select
@@ -34,14 +33,24 @@ async def buy(db: AsyncSession, access: Access, values: Mapping[str, Any]) -> Ac
         AccountSuspended, AccountArchived: nothing is bought there.
         Invalid: no such article, or not sold (then); no such price; a period that is none; too many units.
     """
+    return (await buy_all(db, access, [values]))[0]
+
+
+async def buy_all(db: AsyncSession, access: Access, orders: Sequence[Mapping[str, Any]]) -> Sequence[AccountArticle]:
+    """The same of several articles: all of them, or none.
+
+    Raises:
+        AccountSuspended, AccountArchived, Invalid: as `buy`.
+    """
     account = await accounts.get(db, access, lock=True)
     accounts.refuse_inactive(account)
-    article = await _article(db, values["article"])
-    now = await licence_grants.hold(db, account, article.grants)
-    starts_at = values["starts_at"] or now
-    if wrong := _unsold(article, starts_at):
-        raise Invalid(errors=[wrong])
-    return await _sell(db, access, account, article, dict(values) | {"starts_at": starts_at})
+    articles = await _articles(db, [order["article"] for order in orders])
+    now = await licence_grants.hold(db, account, *(article.grants for article in articles))
+    sold = [(article, dict(order) | {"starts_at": order["starts_at"] or now})
+            for article, order in zip(articles, orders, strict=True)]  # fmt: skip
+    if wrong := [fault for article, given in sold if (fault := _unsold(article, given["starts_at"]))]:
+        raise Invalid(errors=wrong)
+    return await _sell(db, access, account, sold)
 
 
 async def cancel(db: AsyncSession, access: Access, account: Account, purchase: AccountArticle, *,
@@ -77,7 +86,7 @@ async def renew(db: AsyncSession, access: Access, account: Account, purchase: Ac
         Invalid: as `buy`; a start before the end.
     """
     accounts.refuse_inactive(account)
-    article = await _article(db, purchase.article)
+    (article,) = await _articles(db, [purchase.article])
     now = await licence_grants.hold(db, account, purchase.grants, article.grants)
     await _refuse_finished(db, purchase, now)
     if purchase.ends_at is None:
@@ -89,7 +98,7 @@ async def renew(db: AsyncSession, access: Access, account: Account, purchase: Ac
         raise ArticleNotSold
     terms_ = dict(values) | {"starts_at": starts_at, "quantity": values["quantity"] or purchase.quantity}
     await licence_grants.end(db, access, purchase, starts_at)  # days of grace bridge a gap, and there is none then
-    new = await _sell(db, access, account, article, terms_, renews_id=purchase.id)
+    (new,) = await _sell(db, access, account, [(article, terms_)], renews_id=purchase.id)
     events.record(db, access, "account_article.renewed", purchase, before={}, after={"renewed_by_id": new.id})
     return new
 
@@ -105,7 +114,7 @@ async def upgrade(db: AsyncSession, access: Access, account: Account, purchase: 
         Invalid: as `buy`; the moment is not within its period.
     """
     accounts.refuse_inactive(account)
-    article = await _article(db, values["article"])
+    (article,) = await _articles(db, [values["article"]])
     now = await licence_grants.hold(db, account, purchase.grants, article.grants)
     await _refuse_finished(db, purchase, now)
     at = _within(purchase, values["at"], now)
@@ -119,51 +128,57 @@ async def upgrade(db: AsyncSession, access: Access, account: Account, purchase: 
     before, after = events.changed(purchase, {"ends_at": at})
     await db.flush()
     await licence_grants.end(db, access, purchase, at)
-    new = await _sell(db, access, account, article, terms_, replaces_id=purchase.id)
+    (new,) = await _sell(db, access, account, [(article, terms_)], replaces_id=purchase.id)
     after |= {"replaced_by_id": new.id}
     events.record(db, access, "account_article.upgraded", purchase, before=before, after=after)
     return new
 
 
-async def _sell(db: AsyncSession, access: Access, account: Account, article: Article, given: Mapping[str, Any],
-                **continues: Any) -> AccountArticle:  # fmt: skip
-    """The purchase and its licences; the pools of its grants are held."""
+async def _sell(db: AsyncSession, access: Access, account: Account, sold: Sequence[tuple[Article, Mapping[str, Any]]],
+                **continues: Any) -> Sequence[AccountArticle]:  # fmt: skip
+    """Purchases and their licences; the pools of their grants are held."""
+    own = {} if all(given["price"] for _, given in sold) else await _own_prices(db, account)
+    found = [_purchase(account, article, given, own, continues) for article, given in sold]
+    db.add_all(found)
+    await db.flush()  # their licences refer to them
+    for purchase in found:
+        events.record(db, access, "account_article.bought", purchase, after=events.facts(purchase))
+    await licence_grants.begin(db, access, account, found)
+    await db.flush()
+    return found
+
+
+def _purchase(account: Account, article: Article, given: Mapping[str, Any], own: Mapping[str, prices.Price],
+              continues: Mapping[str, Any]) -> AccountArticle:  # fmt: skip
+    """At the price that was given, or the one that the price model has for it, or the article's."""
     starts_at, ends_at = given["starts_at"], given["ends_at"]
     if ends_at is not None and ends_at <= starts_at:
         raise _wrong("/ends_at", "not_after_start", AFTER_START)
-    amount, currency, price_model = await _price(db, account, article, given["price"])
-    purchase = AccountArticle(
+    price = given["price"] or own.get(article.number)
+    amount, currency = (article.amount, article.currency) if price is None else prices.read(price)
+    return AccountArticle(
         partner_id=account.partner_id, account_id=account.id, article=article.number, name=article.name,
         quantity=given["quantity"], amount=amount, currency=currency, billing_period=article.billing_period,
-        grants=article.grants, price_model=price_model, starts_at=starts_at, ends_at=ends_at,
-        **{name: given[name] for name in KEPT}, **continues,
+        grants=article.grants, price_model=account.price_model if price and not given["price"] else None,
+        starts_at=starts_at, ends_at=ends_at, **{name: given[name] for name in KEPT}, **continues,
     )  # fmt: skip
-    db.add(purchase)
-    await db.flush()  # its licences refer to it
-    events.record(db, access, "account_article.bought", purchase, after=events.facts(purchase))
-    await licence_grants.begin(db, access, account, purchase)
-    await db.flush()
-    return purchase
 
 
-async def _price(db: AsyncSession, account: Account, article: Article,
-                 given: Mapping[str, Any] | None) -> tuple[Decimal, str, str | None]:  # fmt: skip
-    """Amount and currency; and the price model, if they are its own."""
-    if given is not None:
-        return *prices.read(given), None
-    if account.price_model is not None:
-        found = select(PriceModel.article_prices).where(PriceModel.key == account.price_model)
-        for own in (await db.execute(found)).scalar_one():
-            if own["article"] == article.number:
-                return *prices.read(own["price"]), account.price_model
-    return article.amount, article.currency, None
+async def _own_prices(db: AsyncSession, account: Account) -> dict[str, prices.Price]:
+    """What articles cost in the account's price model, where that is not their own price."""
+    if account.price_model is None:
+        return {}
+    found = select(PriceModel.article_prices).where(PriceModel.key == account.price_model)
+    return {own["article"]: own["price"] for own in (await db.execute(found)).scalar_one()}
 
 
-async def _article(db: AsyncSession, number: str) -> Article:
-    found = await db.scalar(select(Article).where(Article.number == number))
-    if found is None:
+async def _articles(db: AsyncSession, numbers: Sequence[str]) -> list[Article]:
+    """The articles of these numbers, in their order."""
+    found = await db.scalars(select(Article).where(Article.number.in_(set(numbers))))
+    known = {article.number: article for article in found}
+    if not known.keys() >= set(numbers):
         raise _wrong(POINTER, "unknown_article", UNKNOWN)
-    return found
+    return [known[number] for number in numbers]
 
 
 def _unsold(article: Article, at: datetime) -> Fault | None:

@@ -71,8 +71,13 @@ def state(term: Term | Licence, at: datetime) -> LicenceState:
 
 
 def in_force(term: Term | Licence, at: datetime) -> bool:
-    """Whether it gives its units at that moment."""
-    return state(term, at) in {LicenceState.ACTIVE, LicenceState.GRACE}
+    """Whether it gives its units at that moment: `state` is active or grace."""
+    if term.suspended_by is not None or at < term.starts_at:
+        return False
+    if term.revoked_at is not None and term.revoked_at <= at:
+        return False
+    ends = term.ends_at  # most have not ended, and need no sum
+    return ends is None or at < ends or (term.grace_days > 0 and at < (over_at(term) or ends))
 
 
 DAY: Final = literal_column("interval '24 hours'", Interval())

@@ -1,9 +1,10 @@
 """How the database writes JSON: in pieces that are put together, a tenth faster than its own functions do it."""
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, Text, case, cast, func, literal, literal_column, select
+from sqlalchemy import ARRAY, ColumnElement, Select, Text, case, cast, func, literal, literal_column, select
 from sqlalchemy.dialects.postgresql import JSON
 
 MOST_ARGUMENTS: Final = 90
@@ -25,30 +26,32 @@ def moment(at: Any) -> ColumnElement[str]:
     return func.to_char(func.timezone(said("UTC"), at), said(ZULU))
 
 
-def instant(at: Any) -> ColumnElement[str]:
-    """The same in quotes, or null."""
-    return func.coalesce(func.to_char(func.timezone(said("UTC"), at), said(f'\\"{ZULU}\\"')), said("null"))
+def instant(at: Any) -> Pieces:
+    """The same in quotes."""
+    return [func.to_char(func.timezone(said("UTC"), at), said(f'\\"{ZULU}\\"'))]
 
 
-def string(value: Any) -> ColumnElement[Any]:
-    """Any text, or null."""
-    return func.coalesce(func.to_json(value), NULL)
+def word(value: Any) -> Pieces:
+    """What needs no escaping: an id, a key, a word of ours."""
+    return ['"', value, '"']
 
 
-def plain(value: Any) -> ColumnElement[str]:
-    """A number, or null."""
-    return func.coalesce(cast(value, Text), said("null"))
+def string(value: Any) -> Pieces:
+    """Any text."""
+    return [func.to_json(value)]
 
 
-def quoted(value: Any) -> ColumnElement[str]:
-    """What needs no escaping (an id, a word of ours), or null."""
-    return func.coalesce(said('"').op("||")(cast(value, Text)).op("||")(said('"')), said("null"))
+def maybe(value: Any, pieces: Pieces) -> ColumnElement[str]:
+    """The pieces that say a value, or null where it is none."""
+    found = pieces[0] if len(pieces) == 1 else concatenated(pieces)
+    return case((value.is_not(None), cast(found, Text)), else_=said("null"))
 
 
 def texts(by_language: Any) -> Pieces:
     """A text by language, as `words.both` shows it."""
     en, de = (func.nullif(by_language.op("->>")(said(language)), said("")) for language in ("en", "de"))
-    return ['{"en":', string(func.coalesce(en, de)), ',"de":', string(func.coalesce(de, en)), "}"]
+    each = [func.coalesce(func.to_json(func.coalesce(*some)), NULL) for some in ((en, de), (de, en))]
+    return ['{"en":', each[0], ',"de":', each[1], "}"]
 
 
 def fields(values: Mapping[str, Any]) -> Pieces:
@@ -61,7 +64,10 @@ def fields(values: Mapping[str, Any]) -> Pieces:
 
 def concatenated(pieces: Sequence[Any]) -> ColumnElement[str]:
     """The pieces as one text; what is null says nothing."""
-    found = [said(p) if isinstance(p, str) else p for p in pieces]
+    found: Pieces = []
+    for are_texts, group in groupby(pieces, lambda piece: isinstance(piece, str)):
+        some = list(group)
+        found += [said("".join(some))] if are_texts else some
     parts = [func.concat(*found[n : n + MOST_ARGUMENTS]) for n in range(0, len(found), MOST_ARGUMENTS)]
     return cast(parts[0] if len(parts) == 1 else func.concat(*parts), Text)
 
@@ -72,9 +78,6 @@ def array_of(name: str, rows: Select[Any], most: int) -> Any:
     """
     found = rows.limit(literal(most + 1, literal_execute=True)).subquery()
     (text,) = found.c
-    numbered = select(text.label("text"), func.row_number().over().label("number")).subquery()
-    few = func.string_agg(numbered.c.text, said(",")).filter(numbered.c.number <= literal(most, literal_execute=True))
+    few = func.array_to_string(func.array_agg(text, type_=ARRAY(Text))[1:most], said(","))
     more = case((func.count() > literal(most, literal_execute=True), said("true")), else_=said("false"))
-    return select(
-        concatenated([f'"{name}":[', few, f'],"{name}_more":', more])
-    ).select_from(numbered).scalar_subquery()  # fmt: skip
+    return select(concatenated([f'"{name}":[', few, f'],"{name}_more":', more])).select_from(found).scalar_subquery()
