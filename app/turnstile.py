@@ -106,7 +106,7 @@ class Turnstile:
 
     async def _introduce(self, holds: Lines) -> None:
         """Make sure, in a transaction of its own, that this is no stranger: every few minutes."""
-        who, now = (self.token.session_id, self.account_id), time.monotonic()
+        who, now = (self.token.session_id, self.partner_id, self.account_id), time.monotonic()
         if _introduced.get(who, 0) > now:
             return
         async with holds.transaction(self.partner_id, "") as line:
@@ -124,7 +124,7 @@ class Turnstile:
         return granted_in_account(self.request, self.token, found, self.permission, self.partner_id, self.account_id)
 
 
-_introduced: OrderedDict[tuple[UUID, UUID], float] = OrderedDict()
+_introduced: OrderedDict[tuple[UUID, UUID, UUID], float] = OrderedDict()
 """Until when it is enough to ask who calls together with what they ask for."""
 _CALLER: Final = Prepared(STANDING)
 
@@ -163,11 +163,12 @@ async def _serve(place: Place, callers: Callers) -> Sequence[Any]:
 async def _pass(place: Place, line: Driver, callers: Callers) -> Sequence[Any]:
     """What is read here is true until the end, for the thing is held: its row is, or is made and held now."""
     pool, rows = await _found(place, line, callers)
-    fresh = pool.fresh
+    admitted = _admitted(callers, rows)
+    fresh = pool.fresh and any(isinstance(access, Access) for access in admitted)  # else there may be no such account
     if fresh:
         await place.desk.open_(line, place.partner_id, place.account_id, place.thing)
         pool, rows = await _found(place, line, callers)
-    admitted = [_admit(turnstile, row) for (turnstile, _), row in zip(callers, rows, strict=True)]
+        admitted = _admitted(callers, rows)
     arrivals = [(access, row[WIDTH], ask, row[WIDTH + 1 :])
                 for access, row, (_, ask) in zip(admitted, rows, callers, strict=True)
                 if isinstance(access, Access)]  # fmt: skip
@@ -177,6 +178,10 @@ async def _pass(place: Place, line: Driver, callers: Callers) -> Sequence[Any]:
     if fresh and not wrote:
         raise _NothingWritten(answers)  # nor is there anything to be held
     return answers
+
+
+def _admitted(callers: Callers, rows: Sequence[Sequence[Any]]) -> list[Access | Problem]:
+    return [_admit(turnstile, row) for (turnstile, _), row in zip(callers, rows, strict=True)]
 
 
 def _admit(turnstile: Turnstile, row: Sequence[Any]) -> Access | Problem:
