@@ -1,7 +1,7 @@
 """Why somebody may or may not use something: each step of the verdict with its facts, and what would turn it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -138,9 +138,8 @@ def _more_units(verdict: Verdict, step: Step, offers: Sequence[Offer]) -> Iterat
 def _pieces(verdict: Verdict, offer: Offer) -> int | None:
     """How many of an article would do; null: no number would."""
     for pieces in _worth_trying(verdict, offer):
-        supply = verdict.supply
-        grant = Grant(offer.units * pieces, offer.cap, supply.at, None, 0)
-        if replace(supply, licences=[*supply.licences, grant]).now.holds(verdict.used, verdict.units) is None:
+        level = verdict.supply.with_one_more(offer.units * pieces, offer.cap)
+        if level.holds(verdict.used, verdict.units) is None:
             return pieces
     return None
 
@@ -151,9 +150,8 @@ def _worth_trying(verdict: Verdict, offer: Offer) -> Iterator[int]:
     feature, supply = verdict.supply.feature, verdict.supply
     percent = REACH[feature.overage] if feature else None
     if offer.units > 0 and percent:
-        giving = any(terms.in_force(licence, supply.at) for licence in supply.licences)
         needed = -(-(verdict.used + verdict.units) * 100 // percent)
-        pieces = -(-(needed - (supply.now.limit if giving else 0)) // offer.units)
+        pieces = -(-(needed - (supply.now.limit if supply.given.count else 0)) // offer.units)
         if 1 < pieces <= MOST_PIECES:
             yield pieces
 
