@@ -89,7 +89,8 @@ class Turnstile:
     async def settle(self, desk: Desk, thing: str, ask: Any, respond: Callable[[Any], Response]) -> Response:
         """Pass with all others who want something of the same thing, and have it settled in one transaction.
 
-        A request with an Idempotency-Key passes alone: its answer is written with its effect.
+        A request with an Idempotency-Key passes alone: its answer is written with its effect. Few
+        of them do so at a time, for each holds a connection while it waits for the thing.
 
         Raises:
             The problems of `in_account`, and those of the desk.
@@ -97,11 +98,12 @@ class Turnstile:
         self.request.scope["gate"] = PASSED
         state = self.request.app.state
         place = Place(desk, state.holds, self.partner_id, self.account_id, thing)
-        if "idempotency" in self.request.scope:
-            return await _alone(place, self, ask, respond)
         await self._introduce(place.holds)
         queues: Queues = state.queues
         key = (self.partner_id, self.account_id, thing)
+        if "idempotency" in self.request.scope:
+            async with queues.alone(key):
+                return await _alone(place, self, ask, respond)
         return respond(await queues.join(key, (self, ask), partial(_serve, place)))
 
     async def _introduce(self, holds: Lines) -> None:
