@@ -29,7 +29,9 @@ async def begin(db: AsyncSession, access: Access, account: Account, purchase: Ac
 
     Raises:
         Invalid: it would be more than can be counted.
+        TooManyLicences: the account has as many of a feature as it may have.
     """
+    await pools.refuse_crowded(db, account.partner_id, [(account.id, grant["feature"]) for grant in purchase.grants])
     kinds = await _kinds(db, purchase.grants)
     zone = await time_zones.of(db, account)
     found: list[Licence] = []
@@ -50,7 +52,12 @@ async def begin(db: AsyncSession, access: Access, account: Account, purchase: Ac
 
 
 async def by_hand(db: AsyncSession, access: Access, account: Account, values: Mapping[str, Any]) -> Licence:
-    """Grant one licence that nothing sold; its pool is held."""
+    """Grant one licence that nothing sold; its pool is held.
+
+    Raises:
+        TooManyLicences: the account has as many of the feature as it may have.
+    """
+    await pools.refuse_crowded(db, account.partner_id, [(account.id, values["feature"])])
     licence = Licence(partner_id=account.partner_id, account_id=account.id, source=LicenceSource.MANUAL, **values)
     _granted(db, access, [licence])
     await db.flush()

@@ -19,14 +19,14 @@ class Granting(terms.Term, Protocol):
 class Sum(NamedTuple):
     """What the licences in force at a moment give together."""
 
-    count: int = 0
+    licences: int = 0
     units: int = 0
     cap: int | None = None
 
     def plus(self, units: int, cap: int | None) -> "Sum":
         """With one more of them; one without a cap lifts those of all others."""
-        bound = None if cap is None or (self.count and self.cap is None) else max(cap, self.cap or 0)
-        return Sum(self.count + 1, self.units + units, bound)
+        bound = None if cap is None or (self.licences and self.cap is None) else max(cap, self.cap or 0)
+        return Sum(self.licences + 1, self.units + units, bound)
 
 
 class Running:

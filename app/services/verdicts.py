@@ -121,12 +121,12 @@ class Supply:
         if feature is None:
             return Level(False, 0, 0, None)
         default = 0 if feature.archived else feature.default_units
-        limit = given.units if given.count else default
+        limit = given.units if given.licences else default
         if feature.kind == FeatureKind.SWITCH:
             limit = min(1, limit)
         percent = REACH[feature.overage]
         reach = None if percent is None else limit * percent // 100
-        return Level(given.count > 0 or default > 0, limit, reach, given.cap)
+        return Level(given.licences > 0 or default > 0, limit, reach, given.cap)
 
     @cached_property
     def given(self) -> Sum:
