@@ -7,7 +7,8 @@ all the others that came, in the order in which they came.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ TOGETHER: Final = 100
 WAITING: Final = 2_000
 """How many may wait for one key: more would wait longer than they have time for."""
 
+AT_ONCE: Final = 2
+"""How many of those who cannot be served together are at one key: one at work, and one who is next."""
+
 Serve = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 
 
@@ -27,11 +31,18 @@ class _Ticket:
     answer: "asyncio.Future[Any]"
 
 
+@dataclass(eq=False)
+class _Door:
+    passing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    callers: int = 0
+
+
 @dataclass
 class Queues:
     """The queues of one process: a key is in here while a transaction for it is under way."""
 
     _waiting: dict[Hashable, deque[_Ticket]] = field(default_factory=dict[Hashable, deque[_Ticket]])
+    _doors: dict[Hashable, _Door] = field(default_factory=dict[Hashable, _Door])
     _working: set["asyncio.Task[None]"] = field(default_factory=set["asyncio.Task[None]"])
 
     async def join(self, key: Hashable, given: Any, serve: Serve) -> Any:
@@ -51,6 +62,27 @@ class Queues:
         ticket = _Ticket(given, asyncio.get_running_loop().create_future())
         waiting.append(ticket)
         return await ticket.answer
+
+    @asynccontextmanager
+    async def alone(self, key: Hashable) -> AsyncGenerator[None]:
+        """For whoever must have a transaction of their own: few at a time for each key, in the order of arrival.
+
+        So they keep no more connections waiting for one row, however many they are.
+
+        Raises:
+            Unavailable: too many are waiting.
+        """
+        door = self._doors.setdefault(key, _Door())
+        if door.callers >= WAITING:
+            raise Unavailable
+        door.callers += 1
+        try:
+            async with door.passing:
+                yield
+        finally:
+            door.callers -= 1
+            if not door.callers:
+                del self._doors[key]
 
     async def _first(self, key: Hashable, given: Any, serve: Serve) -> Any:
         """Whoever finds nobody there is served at once and alone, whatever becomes of it; the others follow."""

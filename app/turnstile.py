@@ -89,7 +89,8 @@ class Turnstile:
     async def settle(self, desk: Desk, thing: str, ask: Any, respond: Callable[[Any], Response]) -> Response:
         """Pass with all others who want something of the same thing, and have it settled in one transaction.
 
-        A request with an Idempotency-Key passes alone: its answer is written with its effect.
+        A request with an Idempotency-Key passes alone: its answer is written with its effect. Few
+        of them do so at a time, for each holds a connection while it waits for the thing.
 
         Raises:
             The problems of `in_account`, and those of the desk.
@@ -97,16 +98,17 @@ class Turnstile:
         self.request.scope["gate"] = PASSED
         state = self.request.app.state
         place = Place(desk, state.holds, self.partner_id, self.account_id, thing)
-        if "idempotency" in self.request.scope:
-            return await _alone(place, self, ask, respond)
         await self._introduce(place.holds)
         queues: Queues = state.queues
         key = (self.partner_id, self.account_id, thing)
+        if "idempotency" in self.request.scope:
+            async with queues.alone(key):
+                return await _alone(place, self, ask, respond)
         return respond(await queues.join(key, (self, ask), partial(_serve, place)))
 
     async def _introduce(self, holds: Lines) -> None:
         """Make sure, in a transaction of its own, that this is no stranger: every few minutes."""
-        who, now = (self.token.session_id, self.account_id), time.monotonic()
+        who, now = (self.token.session_id, self.partner_id, self.account_id), time.monotonic()
         if _introduced.get(who, 0) > now:
             return
         async with holds.transaction(self.partner_id, "") as line:
@@ -124,7 +126,7 @@ class Turnstile:
         return granted_in_account(self.request, self.token, found, self.permission, self.partner_id, self.account_id)
 
 
-_introduced: OrderedDict[tuple[UUID, UUID], float] = OrderedDict()
+_introduced: OrderedDict[tuple[UUID, UUID, UUID], float] = OrderedDict()
 """Until when it is enough to ask who calls together with what they ask for."""
 _CALLER: Final = Prepared(STANDING)
 
@@ -163,11 +165,12 @@ async def _serve(place: Place, callers: Callers) -> Sequence[Any]:
 async def _pass(place: Place, line: Driver, callers: Callers) -> Sequence[Any]:
     """What is read here is true until the end, for the thing is held: its row is, or is made and held now."""
     pool, rows = await _found(place, line, callers)
-    fresh = pool.fresh
+    admitted = _admitted(callers, rows)
+    fresh = pool.fresh and any(isinstance(access, Access) for access in admitted)  # else there may be no such account
     if fresh:
         await place.desk.open_(line, place.partner_id, place.account_id, place.thing)
         pool, rows = await _found(place, line, callers)
-    admitted = [_admit(turnstile, row) for (turnstile, _), row in zip(callers, rows, strict=True)]
+        admitted = _admitted(callers, rows)
     arrivals = [(access, row[WIDTH], ask, row[WIDTH + 1 :])
                 for access, row, (_, ask) in zip(admitted, rows, callers, strict=True)
                 if isinstance(access, Access)]  # fmt: skip
@@ -177,6 +180,10 @@ async def _pass(place: Place, line: Driver, callers: Callers) -> Sequence[Any]:
     if fresh and not wrote:
         raise _NothingWritten(answers)  # nor is there anything to be held
     return answers
+
+
+def _admitted(callers: Callers, rows: Sequence[Sequence[Any]]) -> list[Access | Problem]:
+    return [_admit(turnstile, row) for (turnstile, _), row in zip(callers, rows, strict=True)]
 
 
 def _admit(turnstile: Turnstile, row: Sequence[Any]) -> Access | Problem:

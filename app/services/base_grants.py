@@ -28,6 +28,9 @@ async def move(db: AsyncSession, access: Access, moves: Sequence[Move]) -> None:
     """End the licences of the price models that accounts leave, and begin those of the new ones, at one moment.
 
     The accounts are locked. Days of grace run from then on: leaving is the only end that such licences have.
+
+    Raises:
+        TooManyLicences: one of the accounts has as many of a feature as it may have.
     """
     moves = [m for m in moves if m.before != m.after]
     if not moves:
@@ -39,6 +42,8 @@ async def move(db: AsyncSession, access: Access, moves: Sequence[Move]) -> None:
     if not changed:
         return
     await pools.hold_many(db, access.partner_id, changed)
+    if beginning:
+        await pools.refuse_crowded(db, access.partner_id, [(a, grant["feature"]) for a, _, grant in beginning])
     at = terms.now()
     if ending:
         ends = {

@@ -32,7 +32,10 @@ async def begin(
 
     Raises:
         Invalid: it would be more than can be counted.
+        TooManyLicences: the account has as many of a feature as it may have.
     """
+    pairs = sorted({(account.id, grant["feature"]) for purchase in purchases for grant in purchase.grants})
+    await pools.refuse_crowded(db, account.partner_id, pairs)
     kinds = await _kinds(db, (grant for purchase in purchases for grant in purchase.grants))
     zone = await time_zones.of(db, account)
     found = [_licence(purchase, grant, kinds[grant["feature"]], zone)
@@ -56,7 +59,12 @@ def _licence(purchase: AccountArticle, grant: Mapping[str, Any], kind: FeatureKi
 
 
 async def by_hand(db: AsyncSession, access: Access, account: Account, values: Mapping[str, Any]) -> Licence:
-    """Grant one licence that nothing sold; its pool is held."""
+    """Grant one licence that nothing sold; its pool is held.
+
+    Raises:
+        TooManyLicences: the account has as many of the feature as it may have.
+    """
+    await pools.refuse_crowded(db, account.partner_id, [(account.id, values["feature"])])
     licence = Licence(partner_id=account.partner_id, account_id=account.id, source=LicenceSource.MANUAL, **values)
     _granted(db, access, [licence])
     await db.flush()
