@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Account, AccountArticle, Feature, FeatureKind, Licence, LicenceSource
+from app.models import Account, AccountArticle, Feature, FeatureKind, Licence, LicenceSource, SuspendedBy
 from app.policy import Access
 from app.problems import Fault, Invalid, Text
 from app.services import events, pools, terms, time_zones
@@ -27,11 +27,14 @@ async def hold(db: AsyncSession, account: Account, *grants: Sequence[Mapping[str
 async def begin(db: AsyncSession, access: Access, account: Account, purchase: AccountArticle) -> list[Licence]:
     """Grant what a purchase brings: so many times each of its grants; a switch is on or off. Their pools are held.
 
+    What operators have suspended of the purchase that it continues goes on suspended.
+
     Raises:
         Invalid: it would be more than can be counted.
     """
     kinds = await _kinds(db, purchase.grants)
     zone = await time_zones.of(db, account)
+    suspended = await _suspended(db, purchase)
     found: list[Licence] = []
     for grant in purchase.grants:
         units = grant["units"] * (1 if kinds[grant["feature"]] == FeatureKind.SWITCH else purchase.quantity)
@@ -45,6 +48,7 @@ async def begin(db: AsyncSession, access: Access, account: Account, purchase: Ac
             max_units_per_claim=grant.get("max_units_per_claim"), grace_days=grant.get("grace_days") or 0,
             starts_at=purchase.starts_at, ends_at=min(ends, default=None), source=LicenceSource.ARTICLE,
             account_article_id=purchase.id, article=purchase.article, order_number=purchase.order_number,
+            **suspended.get(grant["feature"], {}),
         ))  # fmt: skip
     return _granted(db, access, found)
 
@@ -83,6 +87,17 @@ async def of_purchase(db: AsyncSession, purchase: AccountArticle) -> Sequence[Li
     """The licences that a purchase brought."""
     found = select(Licence).where(Licence.account_article_id == purchase.id, Licence.account_id == purchase.account_id)
     return (await db.scalars(found.order_by(Licence.feature, Licence.id))).all()
+
+
+async def _suspended(db: AsyncSession, purchase: AccountArticle) -> dict[str, Mapping[str, Any]]:
+    """How operators have suspended licences of the purchase that this one continues, by feature, be they over or not."""
+    before = purchase.renews_id or purchase.replaces_id
+    if before is None:
+        return {}
+    found = select(Licence).where(Licence.account_article_id == before, Licence.account_id == purchase.account_id,
+                                  Licence.suspended_by == SuspendedBy.OPERATOR)  # fmt: skip
+    kept = ("suspended_at", "suspended_by", "suspension_reason")
+    return {licence.feature: {name: getattr(licence, name) for name in kept} for licence in await db.scalars(found)}
 
 
 def _granted(db: AsyncSession, access: Access, licences: list[Licence]) -> list[Licence]:
