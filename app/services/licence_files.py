@@ -47,7 +47,7 @@ async def issue(db: AsyncSession, access: Access, at: datetime, until: datetime,
 def _said(supply: Supply, until: datetime) -> dict[str, Any] | None:
     """One feature: what there is now, and each change to come; null when there is nothing, now or until then."""
     changes: list[tuple[datetime, Level]] = []
-    for at, level in supply.later:
+    for at, level in supply.later():
         if at < until and level != (changes[-1][1] if changes else supply.now):
             changes.append((at, level))
     if supply.feature is None or not any(level.licensed for level in (supply.now, *(level for _, level in changes))):
