@@ -668,7 +668,7 @@ class TooManyLicences(Problem):
     status, code = 409, "too_many_licences"
     title = Text("The account has too many licences of a feature", "Das Konto hat zu viele Lizenzen einer Funktion")
     detail = Text("At most 1,000 that are not over, of each feature: end or revoke some, or grant more units in one.",
-                  "Je Funktion höchstens 1.000, die nicht vorbei sind: beenden Sie einige, oder bündeln Sie.")  # fmt: skip
+                  "Je Funktion höchstens 1.000, die nicht vorbei sind: beenden oder bündeln Sie einige.")  # fmt: skip
 
 
 class LastAdmin(Problem):
