@@ -142,8 +142,9 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         more = max(1, settings.pool_size // 2)
         walking, _ = connect(url, role=role, pool_size=more, plans=lines.SHORT)
         app.state.lines = await stack.enter_async_context(lines.lines(walking, more, lines.PATIENCE))
-        holding, _ = connect(url, role=role, pool_size=more, plans=lines.PLANS)  # apart: claims wait for one another
-        app.state.holds = await stack.enter_async_context(lines.lines(holding, more, settings.pool_timeout_seconds))
+        most = settings.pool_size
+        holding, _ = connect(url, role=role, pool_size=most, plans=lines.PLANS)  # apart: claims wait for one another
+        app.state.holds = await stack.enter_async_context(lines.lines(holding, most, settings.pool_timeout_seconds))
         app.state.engine, app.state.sessions, app.state.outdated = engine, sessions, migrate.outdated()
         app.state.keys, app.state.queues = load_keys(settings), Queues()
         app.state.tokens = security.Tokens(
