@@ -57,6 +57,5 @@ async def test_no_plan_of_a_glance_sees_anything_of_another_partner(world: World
                 )[0]
                 assert (left[0] or "", left[1]) == ("", 0)
         await line.execute("RESET ALL")
-    print(seen)
     assert not any(theirs for _, _, theirs, _ in seen)
     assert ("Acme", True, False, True) in seen

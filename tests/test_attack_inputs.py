@@ -294,7 +294,6 @@ async def test_strange_bodies(world: World, owner: Owner):
                 )
                 if forbidden and got.status_code < 300:
                     wrong.append(("mass", method, path, field, value))
-    print("asked", n)
     assert wrong == []
 
 

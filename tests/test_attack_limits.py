@@ -99,7 +99,6 @@ async def test_many_licences_of_one_pool_do_not_hold_up_everybody(world: World, 
             await anna.get(f"{at(account)}/entitlements/assets/explanation", params={"units": 500_000})
         ).status_code == 200
         found[count] = (round(refused, 2), round(listed, 2), round(time.perf_counter() - started, 2))
-    print("TIMES", found)
     # and meanwhile nobody else is served
     longest, last = 0.0, time.perf_counter()
     busy = asyncio.create_task(anna.get(f"{at(account)}/entitlements"))
@@ -139,7 +138,7 @@ async def test_two_upgrades_and_renewals_at_once(world: World, owner: Owner):
     await shop.article(world, "B-1", shop.grant("assets", 100))
     account = await world.account(partner, by="Anna")
     anna = await world.client("Anna")
-    for n in range(3):
+    for _n in range(3):
         end = (utc_now() + timedelta(days=30)).isoformat()
         bought = (await anna.post(f"{at(account)}/articles", json={"article": "A-1", "ends_at": end})).json()
         path = f"{at(account)}/articles/{bought['id']}"

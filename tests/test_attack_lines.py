@@ -76,7 +76,6 @@ async def test_slow_sorts_of_one_partner_do_not_hold_up_another(world: World, ow
         found.append((got.status_code, round(time.perf_counter() - started, 3)))
     stop = True
     await asyncio.gather(*noisy)
-    print("SORTS", took, "OTHER", found)
 
 
 @pytest.mark.parametrize("think", [0, 0.01])  # as clients in the same process, and as over a network
@@ -111,7 +110,6 @@ async def test_keyed_claims_of_one_account_do_not_hold_up_another_partner(world:
         stop = True
         await asyncio.gather(*noisy)
         found[keyed] = (sorted(times)[::4], codes)
-    print("KEYED", found)
     assert {code for times, _ in found.values() for _, code in times} == {200}, found
 
 
@@ -135,5 +133,4 @@ async def test_sixty_readers_of_one_partner_do_not_starve_another(world: World, 
         found.append((got.status_code, round(time.perf_counter() - started, 3)))
     stop = True
     await asyncio.gather(*noisy)
-    print("READERS", found)
     assert {code for code, _ in found} == {200}, found
