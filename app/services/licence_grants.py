@@ -90,7 +90,7 @@ async def of_purchase(db: AsyncSession, purchase: AccountArticle) -> Sequence[Li
 
 
 async def _suspended(db: AsyncSession, purchase: AccountArticle) -> dict[str, Mapping[str, Any]]:
-    """How operators have suspended licences of the purchase that this one continues, by feature, be they over or not."""
+    """How operators have suspended licences of the purchase that this one continues, by feature."""
     before = purchase.renews_id or purchase.replaces_id
     if before is None:
         return {}
