@@ -77,7 +77,7 @@ async def test_own_account_in_the_path_of_another_partner_is_404(world: World, k
     assert found == [404] * 6, found
 
 
-async def test_ids_of_others_in_paths(world: World):
+async def test_ids_of_others_in_paths(world: World):  # noqa: C901 - a table of addresses
     """Every new address with partner, account and thing swapped: never anything but 404 (or 403 in the own place)."""
     acme = await world.partner("Acme", Anna=R.PARTNER_ADMIN)
     rival = await world.partner("Rival", Rita=R.PARTNER_ADMIN)
@@ -173,7 +173,7 @@ async def test_explanation_of_strangers_says_the_same_of_all_of_them(world: Worl
     account = await world.account(acme, by="Anna", Vic=R.ACCOUNT_VIEWER)
     await licence(world, account)
     vic = await world.client("Vic")
-    seen = set()
+    seen: set[str] = set()
     for who in (world.people["Rita"].id, world.people["Olga"].id, new_id()):
         got = await vic.get(f"{at(account)}/entitlements/assets/explanation", params={"user_id": str(who)})
         assert got.status_code == 200, got.text

@@ -31,7 +31,7 @@ async def test_no_plan_of_a_glance_sees_anything_of_another_partner(world: World
         assert (await c.get(f"/v1/partners/{p.id}/accounts")).status_code == 200
     session = await owner.value("SELECT id FROM sessions WHERE user_id = $1", world.people["Anna"].id)
     asked = pages.Asked(lists.Query(), None, 50, False)
-    seen = set()
+    seen: set[tuple[str, bool, bool, bool]] = set()
     async with world.app.state.lines._line() as line:
         for setting in itertools.product(("on", "off"), repeat=len(KNOBS)):
             for knob, value in zip(KNOBS, setting, strict=True):

@@ -2,9 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from datetime import timedelta
 
-from app.models import utc_now
+from httpx import AsyncClient, Response
+
+from app.models import Account, utc_now
 from app.policy import Role
 from tests import shop
 from tests.conftest import Owner, World, problem
@@ -14,7 +17,7 @@ R = Role
 STAR = {"If-Match": "*"}
 
 
-async def limit_of(client, account, key: str = "assets") -> int:
+async def limit_of(client: AsyncClient, account: Account, key: str = "assets") -> int:
     got = await client.get(f"{at(account)}/entitlements/{key}")
     assert got.status_code == 200, got.text
     return got.json()["limit"]
@@ -68,7 +71,7 @@ async def test_operators_suspension_outlives_an_upgrade_to_the_same_article(worl
     assert await limit_of(anna, account) == 0
 
 
-async def many(owner: Owner, account, count: int) -> None:
+async def many(owner: Owner, account: Account, count: int) -> None:
     await owner.execute(
         "INSERT INTO licences (partner_id, id, account_id, feature, units, starts_at, ends_at, grace_days, source, created_at, updated_at, version)"
         " SELECT $1, gen_random_uuid(), $2, 'assets', 1, now() - interval '1 day', now() + n * interval '1 hour', 0, 'manual', now(), now(), 1"
@@ -84,7 +87,7 @@ async def test_many_licences_of_one_pool_do_not_hold_up_everybody(world: World, 
     await feature(world)
     account = await world.account(partner, by="Anna")
     anna = await world.client("Anna")
-    found = {}
+    found: dict[int, tuple[float, float, float]] = {}
     for count in (200, 800, 1000):
         await many(owner, account, count)
         started = time.perf_counter()
@@ -163,12 +166,12 @@ async def test_claims_against_all_changes_at_once(world: World, owner: Owner):
     anna, eva = await world.client("Anna"), await world.client("Eva")
     codes: list[tuple[str, int]] = []
 
-    async def do(name: str, call) -> None:
+    async def do(name: str, call: Awaitable[Response]) -> None:
         got = await call
         codes.append((name, got.status_code))
 
     for round_ in range(4):
-        jobs = []
+        jobs: list[Awaitable[None]] = []
         for n in range(25):
             key = ("assets", "seats")[n % 2]
             head = {"Idempotency-Key": f"{round_}-{n}"} if n % 3 == 0 else {}
@@ -213,7 +216,9 @@ async def test_same_key_at_once_claims_once(world: World, owner: Owner):
     account = await world.account(partner, by="Anna", Eva=R.ACCOUNT_EDITOR)
     await licence(world, account, units=100)
     anna, eva = await world.client("Anna"), await world.client("Eva")
-    got = await asyncio.gather(*(claim(eva, account, "x", **{"Idempotency-Key": "same"}) for _ in range(30)))
+    got = await asyncio.gather(
+        *(claim(eva, account, "x", 1, "assets", **{"Idempotency-Key": "same"}) for _ in range(30))
+    )
     assert {g.status_code for g in got} <= {201, 409, 503}, [g.status_code for g in got]
     assert len({g.text for g in got if g.status_code == 201}) == 1
     got = await asyncio.gather(

@@ -33,11 +33,8 @@ class Move(NamedTuple):
 async def move(db: AsyncSession, access: Access, moves: Sequence[Move]) -> None:
     """End the licences of the price models that accounts leave, and begin those of the new ones, at one moment.
 
-    The accounts are locked. Days of grace run from then on, leaving being the only end that such licences have; they
+    The accounts are locked. Days of grace run from then on, as leaving is the only end that such licences have; they
     are over as soon as a price model gives the feature again. What operators have suspended goes on suspended.
-
-    Raises:
-        TooManyLicences: one of the accounts has as many of a feature as it may have.
     """
     moves = [m for m in moves if m.before != m.after]
     if not moves:
@@ -52,8 +49,6 @@ async def move(db: AsyncSession, access: Access, moves: Sequence[Move]) -> None:
     if not changed:
         return
     await pools.hold_many(db, access.partner_id, changed)
-    if beginning:
-        await pools.refuse_crowded(db, access.partner_id, [(a, grant["feature"]) for a, _, grant in beginning])
     at = terms.now()
     await _end(db, access, [e for e in ending if (over := terms.over_at(e)) is None or over > at], begun, at)
     rows = [_row(access.partner_id, account_id, model, grant, at, suspended.get((account_id, grant["feature"]), FREE))
@@ -102,7 +97,7 @@ async def _earlier(db: AsyncSession, accounts: Sequence[UUID]) -> Sequence[Any]:
 
 
 async def _suspended(db: AsyncSession, earlier: Sequence[Any], begun: Set_[Pool]) -> dict[Pool, Row]:
-    """How operators have suspended the latest licence of each pool that gets a new one, be it over or revoked."""
+    """How operators have suspended the latest licence of each pool that gets a new one, be it over or not."""
     found = {e.id: e for e in earlier
              if e.suspended_by == SuspendedBy.OPERATOR and (e.account_id, e.feature) in begun}  # fmt: skip
     if not found:
