@@ -74,6 +74,10 @@ STRANGE: list[Any] = [
 ]
 
 
+SAMPLE = 11
+"""Every eleventh of all combinations, each time the same ones: all of them take minutes."""
+
+
 def sent(body: Any) -> dict[str, Any]:
     return {"content": json.dumps(body).encode(), "headers": {"Content-Type": "application/json", **STAR}}
 
@@ -271,8 +275,8 @@ async def test_strange_bodies(world: World, owner: Owner):
     ]
     wrong, n = [], 0
     for client, method, path, base, more in operations:
-        for field in [*base, *more]:
-            for value in STRANGE:
+        for place, field in enumerate([*base, *more]):
+            for value in STRANGE[(place + n) % SAMPLE :: SAMPLE]:
                 n += 1
                 got = await client.request(method, path, **sent(base | {field: value}))
                 if got.status_code >= 500:
@@ -376,9 +380,8 @@ async def test_strange_queries(world: World, owner: Owner):  # noqa: C901 - ever
     ]
     wrong = []
     for path, fields in lists.items():
-        for field, op, value in itertools.product(
-            fields, ["eq", "ne", "lt", "gte", "in", "contains", "starts_with", "is_null"], values
-        ):
+        asked = itertools.product(fields, ["eq", "ne", "lt", "gte", "in", "contains", "starts_with", "is_null"], values)
+        for field, op, value in itertools.islice(asked, 0, None, SAMPLE):
             got = await anna.get(path, params={"filter": f"{field}:{op}:{value}"})
             if got.status_code >= 500:
                 wrong.append((path[-20:], field, op, value[:20], got.status_code))

@@ -277,6 +277,8 @@ async def test_opening_on_a_connection_that_breaks_is_not_done_twice(world: Worl
     api, accounts = await world.client("Anna"), f"/v1/partners/{partner.id}/accounts"
     for n in range(2):
         assert (await api.post(accounts, json={"name": f"N{n}"})).status_code == 201
+    for raw, _ in world.app.state.lines._idle:
+        await raw.driver_connection.execute("SET lock_timeout = '10s'")
     async with world.transaction(partner.id) as db:  # somebody is about to take the name: whoever wants it waits
         await db.execute(update(Account).values(name_key="waits").where(Account.name == "N0"))
         waiting = asyncio.create_task(api.post(accounts, json={"name": "Waits"}))
