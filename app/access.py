@@ -22,7 +22,7 @@ from app.lines import Lines
 from app.models import PLATFORM, Partner, PartnerMember, User, new_id
 from app.models.partner import PartnerStatus
 from app.policy import WITH_SESSION_ONLY, Access, Caller, Permission, Role, allowing, decide
-from app.problems import KINDS, Forbidden, InsufficientScope, NotFound
+from app.problems import KINDS, Forbidden, InsufficientScope, NotFound, Problem
 from app.standing import (
     AS_BEFORE,
     GLANCE,
@@ -148,9 +148,7 @@ class Gate:
             statement = _with_guess(guess) if guess is None or guess.lasting else _with_guess.__wrapped__(guess)
             found, more = await look_up_express(line, self.token, self.partner_id, statement, **values)
             access = _granted_in_partner(self.request, self.token, found, self.permission, self.partner_id)
-            _familiar[self.token.session_id, self.partner_id] = found
-            if len(_familiar) > MAX_FAMILIAR:
-                _familiar.popitem(last=False)
+            _note(self.token, self.partner_id, found)
             await recall_express(self.request, line, self.partner_id, access.user_id)
             yield Inside(access, line, *more)
 
@@ -170,6 +168,7 @@ class Gate:
         if standing.partner_status is None or long_unseen(standing):
             return None
         access = _granted_in_partner(self.request, self.token, standing, self.permission, self.partner_id)
+        _note(self.token, self.partner_id, standing)
         self.request.scope["gate"] = PASSED
         return Glance(access, found[-1])
 
@@ -177,15 +176,16 @@ class Gate:
     def presumed(self) -> "Presumed | None":
         """What the caller was when let in before: to be made sure of before anything comes of it.
 
-        None: not let in before, or the answer is to be kept (Idempotency-Key), which takes a transaction of more steps.
-
-        Raises:
-            The problems of `in_partner`.
+        None: not let in before, or not for this, or the answer is to be kept (Idempotency-Key), which takes a
+        transaction of more steps: go through `enter`.
         """
         was = _familiar.get((self.token.session_id, self.partner_id))
         if was is None or "idempotency" in self.request.scope:
             return None
-        return Presumed(_granted_in_partner(self.request, self.token, was, self.permission, self.partner_id), was)
+        try:
+            return Presumed(_granted_in_partner(self.request, self.token, was, self.permission, self.partner_id), was)
+        except Problem:  # what the caller is by now is for the database to say
+            return None
 
     async def write(self, step: Step, presumed: "Presumed", version: int, lock: int) -> bool:
         """Write a step that was made for whom the caller is presumed to be and for this version of the partner's
@@ -208,6 +208,13 @@ class Presumed:
 
 
 _familiar: OrderedDict[tuple[UUID, UUID], Standing] = OrderedDict()
+
+
+def _note(token: Token, partner_id: UUID, standing: Standing) -> None:
+    """Somebody was let in."""
+    _familiar[token.session_id, partner_id] = standing
+    if len(_familiar) > MAX_FAMILIAR:
+        _familiar.popitem(last=False)
 
 
 @lru_cache(maxsize=128)

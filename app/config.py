@@ -66,7 +66,9 @@ class Settings(BaseSettings):
         description="How long a mail or import stays a worker's own; if it died, another goes on then.",
     )
     pool_size: int = Field(
-        default=10, ge=1, description="Database connections per process; half as many more for the accounts table."
+        default=10,
+        ge=1,
+        description="Database connections per process; as many again for claims, half as many for the accounts table.",
     )
     pool_timeout_seconds: float = Field(default=5, gt=0, description="Longest wait for one; then the answer is 503.")
     exports_at_once: int = Field(
@@ -77,6 +79,9 @@ class Settings(BaseSettings):
     )
     access_token_minutes: int = Field(default=15, ge=1, le=60, description="How long an access token is good.")
     session_days: int = Field(default=30, ge=1, le=365, description="After which a log-in ends, used or not.")
+    licence_file_days: int = Field(
+        default=30, ge=1, le=90, description="How long a licence file is good, unless it is asked for otherwise."
+    )
     invitation_days: int = Field(default=7, ge=1, le=90, description="How long the link of an invitation is good.")
     password_reset_minutes: int = Field(default=60, ge=5, le=1440, description="How long the link of a reset is good.")
     password_min_length: int = Field(default=12, ge=8, le=64, description="Shortest password without second factor.")

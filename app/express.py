@@ -45,10 +45,10 @@ async def run(line: Driver, statement: str, *values: Any) -> list[Any]:
     try:
         return await line.fetch(statement, *values)
     except FAILURES as error:
-        raise driver_error(error, lost=_lost(line, error)) from error
+        raise driver_error(error, lost=is_lost(line, error)) from error
 
 
-def _lost(line: Driver, error: BaseException) -> bool:
+def is_lost(line: Driver, error: BaseException) -> bool:
     """Whether the connection is gone: the driver stumbles over a server that ends it in the moment of a question."""
     return line.is_closed() or isinstance(error, asyncpg.InternalClientError)
 
@@ -123,7 +123,7 @@ async def transaction(engine: AsyncEngine, partner_id: UUID, *, plans: str = "",
     `plans` is `WALKING` or `CHOOSING`; with `lock`, the advisory lock of that number is taken (shared) before anything
     is read.
     """
-    raw = await _connection(engine)
+    raw = await connection(engine)
     line = cast("Driver", raw.driver_connection)
     first = f"BEGIN; SET LOCAL app.partner_id = '{UUID(str(partner_id))}'"  # nothing but hexadecimal digits and dashes
     first += plans
@@ -134,7 +134,7 @@ async def transaction(engine: AsyncEngine, partner_id: UUID, *, plans: str = "",
         yield line
         await _commit(line)
     except FAILURES as error:
-        lost = _lost(line, error)
+        lost = is_lost(line, error)
         await _undo(raw, line)
         raise driver_error(error, lost=lost) from error
     except asyncio.CancelledError:
@@ -147,7 +147,8 @@ async def transaction(engine: AsyncEngine, partner_id: UUID, *, plans: str = "",
         raw.close()
 
 
-async def _connection(engine: AsyncEngine) -> PoolProxiedConnection:
+async def connection(engine: AsyncEngine) -> PoolProxiedConnection:
+    """Out of the engine's pool; that there is none is told as SQLAlchemy tells failures of statements."""
     try:
         return await engine.raw_connection()
     except cast("Any", engine.dialect).loaded_dbapi.Error as error:  # not wrapped, as those of statements are

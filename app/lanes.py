@@ -2,16 +2,21 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, cast
 from uuid import UUID
 
 from fastapi import Request, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access import permissions_of
 from app.db import is_outage, is_transient
 from app.problems import Problem, Unavailable
-from app.rest import Route, conditional, refuse_ungated, tags_content
+from app.rest import IdempotentRoute, Route, conditional, refuse_ungated, tags_content, with_retries
+from app.strict import StrictRequest
 
 MAX_KEPT: Final = 2_000
 MAX_LENGTH: Final = 1_000
@@ -52,14 +57,20 @@ class ExpressRoute(Route):
 class Shortcut:
     """Plain ASGI in front of FastAPI: answers what an express route understood before, and problems with it.
 
-    All else goes the usual way, and so does what fails otherwise: these routes only read, and may be asked twice.
+    All else goes the usual way, and so does what fails otherwise when something is only read, and may be asked twice.
     """
 
-    def __init__(self, app: ASGIApp, routes: Sequence[ExpressRoute]) -> None:
-        self._app, self._routes = app, routes
+    def __init__(self, app: ASGIApp, routes: Sequence[ExpressRoute], posts: Sequence["PostRoute"]) -> None:
+        self._app, self._routes, self._posts = app, routes, posts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "GET":
+        if scope["type"] == "http" and scope["method"] == "POST":
+            for post in self._posts:
+                if match := post.path_regex.match(scope["path"]):
+                    response, receive = await post.at_once(scope, receive, match.groupdict())
+                    if response:
+                        return await response(scope, receive, send)
+        elif scope["type"] == "http" and scope["method"] == "GET":
             for route in self._routes:
                 known = route.understood.get(scope["query_string"])
                 if known is not None and (match := route.path_regex.match(scope["path"])):
@@ -84,10 +95,76 @@ async def _again(
         return None
 
 
-def _ids(texts: Mapping[str, str]) -> Mapping[str, UUID] | None:
-    """Ids in their one usual form; of others FastAPI may think what it likes."""
+class PostRoute(IdempotentRoute):
+    """A `POST {a}/…` whose endpoint takes a turnstile and a body, and nothing else.
+
+    What is as usual is put together without FastAPI. With anything that is not (another form of an id, a query string,
+    an Idempotency-Key, a body that is not valid), FastAPI does it, and says what is wrong.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        (gate,) = [d for d in self.dependant.dependencies if permissions_of(d)]
+        (field,) = self.dependant.body_params
+        self._open, self._gate, self._body = cast("Any", gate.call), cast("str", gate.name), field.name
+        self._model = cast("type[BaseModel]", field.field_info.annotation)
+
+    async def at_once(self, scope: Scope, receive: Receive, ids: Mapping[str, str]) -> tuple[Response | None, Receive]:
+        """The answer; none if it is to be had the usual way, and what is to be read there.
+
+        Raises:
+            Problem: any that the usual way would answer with.
+        """
+        partner_id, account_id = _uuid(ids["partner_id"]), _uuid(ids["account_id"])
+        if partner_id is None or account_id is None or scope["query_string"] or _has_key(scope):
+            return None, receive
+        request = StrictRequest(scope, receive)
+        await request.check(expects_body=True)
+        given = await request.body()
+        try:
+            body = self._model.model_validate(await request.json() if given else None)
+        except ValidationError:
+            return None, _once_more(given)
+
+        async def once(request: Request) -> Response:
+            gate = await self._open(request, partner_id, account_id)
+            response: Response = await self.endpoint(**{self._body: body, self._gate: gate})
+            refuse_ungated(request)
+            return response
+
+        scope["endpoint"] = self.endpoint
+        try:
+            return await with_retries(request, once), receive
+        except (DBAPIError, OSError, PoolTimeout) as error:
+            if is_outage(error) or is_transient(error):
+                raise Unavailable from None
+            raise
+
+
+def _has_key(scope: Scope) -> bool:
+    return any(name == b"idempotency-key" for name, _ in scope["headers"])
+
+
+def _once_more(body: bytes) -> Any:
+    """A body that was read, to be read once more."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+@lru_cache(maxsize=10_000)
+def _uuid(text: str) -> UUID | None:
+    """An id in its one usual form; of others FastAPI may think what it likes."""
     try:
-        found = {name: UUID(text) for name, text in texts.items()}
+        found = UUID(text)
     except ValueError:
         return None
-    return found if all(str(found[name]) == text.lower() for name, text in texts.items()) else None
+    return found if str(found) == text.lower() else None
+
+
+def _ids(texts: Mapping[str, str]) -> Mapping[str, UUID] | None:
+    """All of them, if each is one."""
+    found = {name: _uuid(text) for name, text in texts.items()}
+    return None if None in found.values() else cast("Mapping[str, UUID]", found)

@@ -5,13 +5,15 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, cast
+from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection
 
-from app.db import AT_COMMIT, IDLE_SECONDS, has_word, sqlstate
-from app.express import FAILURES, Driver, Prepared, run
+from app.db import AT_COMMIT, IDLE_SECONDS, driver_error, has_word, sqlstate
+from app.express import FAILURES, Driver, Prepared, connection, is_lost, run
 
 PLANS: Final = {
     "plan_cache_mode": "force_generic_plan", "enable_sort": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
@@ -19,6 +21,16 @@ PLANS: Final = {
 }  # fmt: skip
 """Follow indexes in their order, as `express.WALKING` does; and join from left to right, row by row: so nothing of a
 partner is read before the statement has said whose rows it may see."""
+
+
+SHORT: Final = PLANS | {"lock_timeout": "50ms"}
+"""For what must not wait long for another transaction: whoever has to, goes the usual way."""
+PATIENCE: Final = 0.25
+"""Seconds that are waited for one of these lines."""
+
+
+class Busy(PoolTimeout):
+    """All lines are at work, and stay so."""
 
 
 class Lines:
@@ -30,14 +42,19 @@ class Lines:
         self._idle: list[tuple[PoolProxiedConnection, float]] = []
 
     async def one(self, statement: Prepared, **values: Any) -> tuple[Any, ...] | None:
-        """Raises:
-        DBAPIError, OSError: the statement failed, or there is no connection.
+        """The first row; None also if all lines are busy for too long.
+
+        Raises:
+            DBAPIError, OSError: the statement failed, or there is no connection.
         """
-        async with self._line() as line:
-            return await statement.one(line, **values)
+        try:
+            async with self._line() as line:
+                return await statement.one(line, **values)
+        except Busy:
+            return None
 
     async def write(self, statement: str, values: Sequence[Any]) -> int | None:
-        """Run what writes, and says how much; None if it failed, and so wrote nothing.
+        """Run what writes, and says how much; None if it failed, and so wrote nothing, or if all lines are busy.
 
         Raises:
             DBAPIError, OSError: nobody knows whether it wrote; or there was no connection.
@@ -46,11 +63,29 @@ class Lines:
             async with self._line() as line:
                 (row,) = await run(line, statement, *values)
                 return row[0]
+        except Busy:
+            return None
         except DBAPIError as error:
             if sqlstate(error) and not error.connection_invalidated:
                 return None
             vars(error)[AT_COMMIT] = True
             raise
+
+    @asynccontextmanager
+    async def transaction(self, partner_id: UUID, then: str) -> AsyncGenerator[Driver]:
+        """As `express.transaction`, for what is short; `then` is a statement without parameters to begin with."""
+        failure: Exception | None = None
+        async with self._line() as line:
+            try:
+                await _tell(line, f"BEGIN; SET LOCAL app.partner_id = '{UUID(str(partner_id))}'; {then}")
+                yield line
+            except Exception as error:
+                await _tell(line, "ROLLBACK")  # and if that fails, the connection is given up
+                failure = error
+            else:
+                await _tell(line, "COMMIT", at_commit=True)
+        if failure is not None:
+            raise failure
 
     @asynccontextmanager
     async def _line(self) -> AsyncGenerator[Driver]:
@@ -76,8 +111,11 @@ class Lines:
         if not self._places.locked():  # a deadline costs more than most waits
             await self._places.acquire()
             return
-        async with asyncio.timeout(self._patience):
-            await self._places.acquire()
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._places.acquire()
+        except TimeoutError:
+            raise Busy from None
 
     async def _free(self) -> PoolProxiedConnection:
         """A connection that was alive a moment ago: asked, if it has not been used for a while."""
@@ -95,11 +133,21 @@ class Lines:
             if not has_word(line):
                 return raw
             raw.invalidate()
-        return await self._engine.raw_connection()
+        return await connection(self._engine)
 
     def close(self) -> None:
         while self._idle:
             self._idle.pop()[0].close()
+
+
+async def _tell(line: Driver, statement: str, *, at_commit: bool = False) -> None:
+    try:
+        await line.execute(statement)
+    except FAILURES as error:
+        failure = driver_error(error, lost=at_commit or is_lost(line, error))
+        if at_commit:
+            vars(failure)[AT_COMMIT] = True
+        raise failure from error
 
 
 @asynccontextmanager

@@ -29,7 +29,7 @@ from app.config import Settings
 from app.db import APP_ROLE, connect, refuse_unsafe_role
 from app.downloads import Places
 from app.edge import Cors, Edge
-from app.lanes import ExpressRoute, Shortcut
+from app.lanes import ExpressRoute, PostRoute, Shortcut
 from app.localpg import LocalPg
 from app.post import Mailbox, Smtp, Transport
 from app.queues import Queues
@@ -75,7 +75,9 @@ class Api(FastAPI):
         routes = _routes(self.routes)
         app: ASGIApp = AsyncExitStackMiddleware(self.router)
         app = ExceptionMiddleware(app, cast("Any", self.exception_handlers))
-        app = Shortcut(app, [r for r in routes if isinstance(r, ExpressRoute)])
+        app = Shortcut(
+            app, [r for r in routes if isinstance(r, ExpressRoute)], [r for r in routes if isinstance(r, PostRoute)]
+        )
         add_compress_type("text/csv")
         app = CompressMiddleware(app, minimum_size=1024, brotli=False)
         if settings.cors_origins:
@@ -138,8 +140,11 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         stack.push_async_callback(engine.dispose)
         await refuse_unsafe_role(engine)
         more = max(1, settings.pool_size // 2)
-        walking, _ = connect(url, role=role, pool_size=more, plans=lines.PLANS)
-        app.state.lines = await stack.enter_async_context(lines.lines(walking, more, settings.pool_timeout_seconds))
+        walking, _ = connect(url, role=role, pool_size=more, plans=lines.SHORT)
+        app.state.lines = await stack.enter_async_context(lines.lines(walking, more, lines.PATIENCE))
+        most = settings.pool_size
+        holding, _ = connect(url, role=role, pool_size=most, plans=lines.PLANS)  # apart: claims wait for one another
+        app.state.holds = await stack.enter_async_context(lines.lines(holding, most, settings.pool_timeout_seconds))
         app.state.engine, app.state.sessions, app.state.outdated = engine, sessions, migrate.outdated()
         app.state.keys, app.state.queues = load_keys(settings), Queues()
         app.state.tokens = security.Tokens(

@@ -56,6 +56,8 @@ P, R = Permission, Role
 
 PARTNER_ROLES = frozenset({R.PARTNER_ADMIN, R.PARTNER_MANAGER, R.PARTNER_VIEWER})
 ACCOUNT_ROLES = frozenset({R.ACCOUNT_ADMIN, R.ACCOUNT_EDITOR, R.ACCOUNT_VIEWER})
+ADMINS = frozenset({R.PARTNER_ADMIN, R.ACCOUNT_ADMIN})
+"""Who runs a partner or an account, and is told when something there needs somebody's attention."""
 
 GRANTS: dict[Permission, frozenset[Role]] = {
     #                          who may

@@ -664,6 +664,13 @@ class SuspendedByOperator(Problem):
                   "Nur der Betreiber des Dienstes hebt das wieder auf: fragen Sie dort.")  # fmt: skip
 
 
+class TooManyLicences(Problem):
+    status, code = 409, "too_many_licences"
+    title = Text("The account has too many licences of a feature", "Das Konto hat zu viele Lizenzen einer Funktion")
+    detail = Text("At most 1,000 that are not over, of each feature: end or revoke some, or grant more units in one.",
+                  "Je Funktion höchstens 1.000, die nicht vorbei sind: beenden oder bündeln Sie einige.")  # fmt: skip
+
+
 class LastAdmin(Problem):
     status, code = 409, "last_admin"
     title = Text("The last admin must stay", "Der letzte Admin muss bleiben")

@@ -7,7 +7,8 @@ all the others that came, in the order in which they came.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ TOGETHER: Final = 100
 WAITING: Final = 2_000
 """How many may wait for one key: more would wait longer than they have time for."""
 
+AT_ONCE: Final = 2
+"""How many of those who cannot be served together are at one key: one at work, and one who is next."""
+
 Serve = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 
 
@@ -27,33 +31,74 @@ class _Ticket:
     answer: "asyncio.Future[Any]"
 
 
+@dataclass(eq=False)
+class _Door:
+    passing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    callers: int = 0
+
+
 @dataclass
 class Queues:
     """The queues of one process: a key is in here while a transaction for it is under way."""
 
     _waiting: dict[Hashable, deque[_Ticket]] = field(default_factory=dict[Hashable, deque[_Ticket]])
+    _doors: dict[Hashable, _Door] = field(default_factory=dict[Hashable, _Door])
     _working: set["asyncio.Task[None]"] = field(default_factory=set["asyncio.Task[None]"])
 
     async def join(self, key: Hashable, given: Any, serve: Serve) -> Any:
         """Wait for one's turn, and for what `serve` gives: one answer (or exception) for each of those it serves.
 
-        Whoever is cancelled while waiting is passed over; while being served, it is done without an ear for it.
+        Whoever is cancelled while waiting is passed over; while being served with others, it is done without an ear
+        for it.
 
         Raises:
             Unavailable: too many are waiting.
         """
-        ticket = _Ticket(given, asyncio.get_running_loop().create_future())
         waiting = self._waiting.get(key)
         if waiting is None:
-            self._waiting[key] = deque([ticket])
-            task = asyncio.create_task(self._work(key, serve))
-            self._working.add(task)
-            task.add_done_callback(self._working.discard)
-        elif len(waiting) >= WAITING:
+            return await self._first(key, given, serve)
+        if len(waiting) >= WAITING:
             raise Unavailable
-        else:
-            waiting.append(ticket)
+        ticket = _Ticket(given, asyncio.get_running_loop().create_future())
+        waiting.append(ticket)
         return await ticket.answer
+
+    @asynccontextmanager
+    async def alone(self, key: Hashable) -> AsyncGenerator[None]:
+        """For whoever must have a transaction of their own: few at a time for each key, in the order of arrival.
+
+        So they keep no more connections waiting for one row, however many they are.
+
+        Raises:
+            Unavailable: too many are waiting.
+        """
+        door = self._doors.setdefault(key, _Door())
+        if door.callers >= WAITING:
+            raise Unavailable
+        door.callers += 1
+        try:
+            async with door.passing:
+                yield
+        finally:
+            door.callers -= 1
+            if not door.callers:
+                del self._doors[key]
+
+    async def _first(self, key: Hashable, given: Any, serve: Serve) -> Any:
+        """Whoever finds nobody there is served at once and alone, whatever becomes of it; the others follow."""
+        self._waiting[key] = waiting = deque[_Ticket]()
+        try:
+            (answer,) = await serve([given])
+        finally:
+            if waiting:
+                task = asyncio.create_task(self._work(key, serve))
+                self._working.add(task)
+                task.add_done_callback(self._working.discard)
+            else:
+                del self._waiting[key]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
 
     async def _work(self, key: Hashable, serve: Serve) -> None:
         waiting = self._waiting[key]

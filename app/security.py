@@ -119,11 +119,11 @@ IDS: Final = ("sub", "sid", "partner_id", "account_id")
 
 
 class Tokens:
-    """Signs and verifies access tokens: ES256 only, key chosen by our `kid`, every claim required."""
+    """Signs and verifies access tokens: ES256, key chosen by our `kid`, every claim required. Signs licence files."""
 
     def __init__(self, keys: Keys, issuer: str, lifetime: timedelta) -> None:
         self.keys, self.issuer, self.lifetime = keys, issuer, lifetime
-        self.account_audience = f"{issuer}/accounts"
+        self.account_audience, self.licence_audience = f"{issuer}/accounts", f"{issuer}/licence-files"
         self._verified = lru_cache(4096)(self._decode)
 
     def issue(self, user_id: UUID, session_id: UUID, now: datetime, **account: str) -> str:
@@ -139,6 +139,21 @@ class Tokens:
         }
         kid, key = next(iter(self.keys.signing.items()))
         return jwt.encode(claims | account, key, ALGORITHM, headers={"kid": kid, "typ": "at+jwt"})
+
+    def licence_file(
+        self, file_id: UUID, account_id: UUID, now: datetime, until: datetime, content: Mapping[str, Any]
+    ) -> str:
+        """What an account may use, for devices that cannot ask. No access token: it has another type and audience."""
+        claims = {
+            "iss": self.issuer,
+            "aud": [self.licence_audience],
+            "sub": str(account_id),
+            "jti": str(file_id),
+            "iat": int(now.timestamp()),
+            "exp": int(until.timestamp()),
+        }
+        kid, key = next(iter(self.keys.signing.items()))
+        return jwt.encode({**content, **claims}, key, ALGORITHM, headers={"kid": kid, "typ": "licence+jwt"})
 
     def verify(self, token: str) -> Mapping[str, Any]:
         """The claims of a token that we signed and that is in force; ids as UUIDs.

@@ -34,6 +34,9 @@ def _finite(number: str) -> float | Decimal:
     return value if Decimal(repr(value)) == exact else exact
 
 
+_STRICT: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+
+
 def _strings(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
     """Every string in a JSON value, with its pointer."""
     if depth > MAX_DEPTH:
@@ -63,7 +66,7 @@ def strict_json(body: bytes) -> Any:
     if sum(body.count(part) for part in (b",", b"[", b"{")) > MAX_PARTS:
         raise ContentTooLarge
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+        value = _STRICT.decode(body.decode())
         nul: list[str] = []
         for pointer, text in _strings(value, "", 0):
             text.encode()  # fails on an unpaired surrogate

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache, partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 from uuid import UUID
 
 from fastapi import Depends, Request, Response
@@ -19,19 +19,21 @@ from sqlalchemy import (
     LABEL_STYLE_TABLENAME_PLUS_COL,
     BindParameter,
     FromClause,
+    Integer,
     Text,
     Uuid,
     column,
     func,
+    literal_column,
     select,
     true,
 )
-from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from app.access import CLOSED, PASSED, AccountId, PartnerId, granted_in_account
-from app.express import Driver, Prepared, param, transaction
+from app.express import Driver, Prepared, param
 from app.idempotency import recall_express, remember_express
+from app.lines import Lines
 from app.models import Account, AccountStatus, utc_now
 from app.policy import Access, Permission
 from app.problems import Problem, Unauthenticated
@@ -42,17 +44,24 @@ MAX_INTRODUCED: Final = 10_000
 WIDTH: Final = len(fields(Standing))
 
 
+class Pool(Protocol):
+    """What a desk knows of the thing."""
+
+    @property
+    def fresh(self) -> bool: ...
+
+
 class Desk(Protocol):
     """What is behind the turnstile: how a thing is held, what is to be known of it, and what is done then."""
 
     def lock(self, partner_id: UUID, account_id: UUID, feature: str, /) -> str: ...
     def known(self, asked: FromClause, subject: Any, number: Any, /) -> tuple[FromClause, list[Any]]: ...
     def subject(self, ask: Any, /) -> str: ...
-    def is_open(self, found: Sequence[Any], at: datetime, /) -> bool | None: ...
+    def pool_of(self, found: Sequence[Any], at: datetime, /) -> Pool: ...
     async def open_(self, line: Driver, partner_id: UUID, account_id: UUID, feature: str, /) -> None: ...
     async def settle(
         self, line: Driver, partner_id: UUID, account_id: UUID, feature: str,
-        arrivals: Sequence[tuple[Access, AccountStatus, Any, Sequence[Any]]], first: Sequence[Any], at: datetime, /,
+        arrivals: Sequence[tuple[Access, AccountStatus, Any, Sequence[Any]]], pool: Any, /,
     ) -> tuple[Sequence[Any], bool]: ...  # fmt: skip
 
 
@@ -61,7 +70,7 @@ class Place:
     """One thing of an account that is waited for, and who sees to it."""
 
     desk: Desk
-    engine: AsyncEngine
+    holds: Lines
     partner_id: UUID
     account_id: UUID
     thing: str
@@ -80,27 +89,29 @@ class Turnstile:
     async def settle(self, desk: Desk, thing: str, ask: Any, respond: Callable[[Any], Response]) -> Response:
         """Pass with all others who want something of the same thing, and have it settled in one transaction.
 
-        A request with an Idempotency-Key passes alone: its answer is written with its effect.
+        A request with an Idempotency-Key passes alone: its answer is written with its effect. Few
+        of them do so at a time, for each holds a connection while it waits for the thing.
 
         Raises:
             The problems of `in_account`, and those of the desk.
         """
         self.request.scope["gate"] = PASSED
         state = self.request.app.state
-        place = Place(desk, state.engine, self.partner_id, self.account_id, thing)
-        if "idempotency" in self.request.scope:
-            return await _alone(place, self, ask, respond)
-        await self._introduce(place.engine)
+        place = Place(desk, state.holds, self.partner_id, self.account_id, thing)
+        await self._introduce(place.holds)
         queues: Queues = state.queues
         key = (self.partner_id, self.account_id, thing)
+        if "idempotency" in self.request.scope:
+            async with queues.alone(key):
+                return await _alone(place, self, ask, respond)
         return respond(await queues.join(key, (self, ask), partial(_serve, place)))
 
-    async def _introduce(self, engine: AsyncEngine) -> None:
+    async def _introduce(self, holds: Lines) -> None:
         """Make sure, in a transaction of its own, that this is no stranger: every few minutes."""
-        who, now = (self.token.session_id, self.account_id), time.monotonic()
+        who, now = (self.token.session_id, self.partner_id, self.account_id), time.monotonic()
         if _introduced.get(who, 0) > now:
             return
-        async with transaction(engine, self.partner_id) as line:
+        async with holds.transaction(self.partner_id, "") as line:
             found, _ = await look_up_express(line, self.token, self.partner_id, _CALLER, self.account_id)
             self.admit(found)
         _introduced[who] = now + SEEN_EVERY.total_seconds()
@@ -115,7 +126,7 @@ class Turnstile:
         return granted_in_account(self.request, self.token, found, self.permission, self.partner_id, self.account_id)
 
 
-_introduced: OrderedDict[tuple[UUID, UUID], float] = OrderedDict()
+_introduced: OrderedDict[tuple[UUID, UUID, UUID], float] = OrderedDict()
 """Until when it is enough to ask who calls together with what they ask for."""
 _CALLER: Final = Prepared(STANDING)
 
@@ -134,7 +145,6 @@ def at_turnstile(permission: Permission) -> Any:
 # --- serving those who wait ---
 
 Callers = Sequence[tuple[Turnstile, Any]]
-HELD: Final = "; SET LOCAL plan_cache_mode = force_generic_plan; "
 
 
 class _NothingWritten(Exception):
@@ -144,9 +154,9 @@ class _NothingWritten(Exception):
 
 async def _serve(place: Place, callers: Callers) -> Sequence[Any]:
     """One transaction for all of them; an answer or a problem for each."""
-    held = HELD + place.desk.lock(place.partner_id, place.account_id, place.thing)
+    hold = place.desk.lock(place.partner_id, place.account_id, place.thing)
     try:
-        async with transaction(place.engine, place.partner_id, plans=held) as line:
+        async with place.holds.transaction(place.partner_id, hold) as line:
             return await _pass(place, line, callers)
     except _NothingWritten as undone:
         return undone.answers
@@ -154,23 +164,26 @@ async def _serve(place: Place, callers: Callers) -> Sequence[Any]:
 
 async def _pass(place: Place, line: Driver, callers: Callers) -> Sequence[Any]:
     """What is read here is true until the end, for the thing is held: its row is, or is made and held now."""
-    at, rows = await _found(place, line, callers)
-    fresh = place.desk.is_open(rows[0][WIDTH + 1 :], at) is False
+    pool, rows = await _found(place, line, callers)
+    admitted = _admitted(callers, rows)
+    fresh = pool.fresh and any(isinstance(access, Access) for access in admitted)  # else there may be no such account
     if fresh:
         await place.desk.open_(line, place.partner_id, place.account_id, place.thing)
-        at, rows = await _found(place, line, callers)
-    admitted = [_admit(turnstile, row) for (turnstile, _), row in zip(callers, rows, strict=True)]
+        pool, rows = await _found(place, line, callers)
+        admitted = _admitted(callers, rows)
     arrivals = [(access, row[WIDTH], ask, row[WIDTH + 1 :])
                 for access, row, (_, ask) in zip(admitted, rows, callers, strict=True)
                 if isinstance(access, Access)]  # fmt: skip
-    settled, wrote = await place.desk.settle(
-        line, place.partner_id, place.account_id, place.thing, arrivals, rows[0][WIDTH + 1 :], at
-    )
+    settled, wrote = await place.desk.settle(line, place.partner_id, place.account_id, place.thing, arrivals, pool)
     given = iter(settled)
     answers = [next(given) if isinstance(access, Access) else access for access in admitted]
     if fresh and not wrote:
         raise _NothingWritten(answers)  # nor is there anything to be held
     return answers
+
+
+def _admitted(callers: Callers, rows: Sequence[Sequence[Any]]) -> list[Access | Problem]:
+    return [_admit(turnstile, row) for (turnstile, _), row in zip(callers, rows, strict=True)]
 
 
 def _admit(turnstile: Turnstile, row: Sequence[Any]) -> Access | Problem:
@@ -184,7 +197,7 @@ def _admit(turnstile: Turnstile, row: Sequence[Any]) -> Access | Problem:
 
 async def _alone(place: Place, turnstile: Turnstile, ask: Any, respond: Callable[[Any], Response]) -> Response:
     request = turnstile.request
-    async with transaction(place.engine, place.partner_id) as line:
+    async with place.holds.transaction(place.partner_id, "") as line:
         found, _ = await look_up_express(line, turnstile.token, place.partner_id, _CALLER, place.account_id)
         access = turnstile.admit(found)
         await recall_express(request, line, place.partner_id, access.user_id)
@@ -200,9 +213,15 @@ async def _alone(place: Place, turnstile: Turnstile, ask: Any, respond: Callable
     return response
 
 
-# --- who calls, of many at once ---
+# --- who calls, of one or many at once ---
 
-_ASKED: Final = (
+_ONE: Final[Any] = select(
+    param("one_session", Uuid()).label("session"), param("one_user", Uuid()).label("user"),
+    param("one_subject", Text()).label("subject"), literal_column("1", Integer()).label("number"),
+).subquery("asked")  # fmt: skip
+"""As most are: values cost the driver less than arrays of one."""
+
+_MANY: Final[Any] = (
     func.unnest(
         param("sessions", ARRAY(Uuid())), param("users", ARRAY(Uuid())), param("subjects", ARRAY(Text()))
     )
@@ -214,26 +233,37 @@ _ASKED: Final = (
 )  # fmt: skip
 
 
-async def _found(place: Place, line: Driver, callers: Callers) -> tuple[datetime, list[tuple[Any, ...]]]:
+async def _found(place: Place, line: Driver, callers: Callers) -> tuple[Pool, list[tuple[Any, ...]]]:
     at = utc_now()
-    tokens = [turnstile.token for turnstile, _ in callers]
-    rows = await _statement(place.desk).all(
-        line, partner=place.partner_id, account=place.account_id, thing=place.thing, now=at,
-        sessions=[token.session_id for token in tokens], users=[token.user_id for token in tokens],
-        subjects=[place.desk.subject(ask) for _, ask in callers],
-    )  # fmt: skip
-    return at, rows
+    asked = {"partner": place.partner_id, "account": place.account_id, "thing": place.thing, "now": at}
+    if len(callers) == 1:
+        ((turnstile, ask),) = callers
+        token = turnstile.token
+        asked |= {"one_session": token.session_id, "one_user": token.user_id, "one_subject": place.desk.subject(ask)}
+        rows = await statement(place.desk, _ONE).all(line, **asked)
+    else:
+        tokens = [turnstile.token for turnstile, _ in callers]
+        asked |= {"sessions": [token.session_id for token in tokens], "users": [token.user_id for token in tokens],
+                  "subjects": [place.desk.subject(ask) for _, ask in callers]}  # fmt: skip
+        rows = await statement(place.desk, _MANY).all(line, **asked)
+    return place.desk.pool_of(rows[0], at), rows
+
+
+def statement(desk: Desk, callers: Any = _ONE) -> Prepared:
+    """What is asked of one caller, or of many."""
+    return _prepared(cast("Any", desk), callers)
 
 
 @cache
-def _statement(desk: Desk) -> Prepared:
+def _prepared(desk: Any, callers: Any) -> Prepared:
     """`STANDING` for each caller, the account's status, and what the desk wants to know."""
-    given = {"session": _ASKED.c.session, "user": _ASKED.c.user}
+    given = {"session": callers.c.session, "user": callers.c.user}
 
     def of_each(element: Any, **_: Any) -> Any:
         return given.get(element.key) if isinstance(element, BindParameter) else None
 
     standing: Any = replacement_traverse(STANDING.add_columns(Account.status), {}, of_each)
-    caller = standing.set_label_style(LABEL_STYLE_TABLENAME_PLUS_COL).correlate(_ASKED).lateral("caller")
-    rows, more = desk.known(_ASKED.outerjoin(caller, true()), _ASKED.c.subject, _ASKED.c.number)
-    return Prepared(select(*caller.c, *more).select_from(rows).order_by(_ASKED.c.number))
+    one = standing.limit(1).correlate(callers)  # each looked up by itself: nobody else's sessions or members are read
+    caller = one.set_label_style(LABEL_STYLE_TABLENAME_PLUS_COL).lateral("caller")
+    rows, more = desk.known(callers.outerjoin(caller, true()), callers.c.subject, callers.c.number)
+    return Prepared(select(*caller.c, *more).select_from(rows).order_by(callers.c.number))

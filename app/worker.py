@@ -1,4 +1,4 @@
-"""Sends the outbox, numbers events, imports accounts, and cleans up: any number of workers may do it at once."""
+"""Sends the outbox, numbers events, imports accounts, gives notices, cleans up: any number may do it at once."""
 
 import asyncio
 import random
@@ -16,10 +16,10 @@ from app import post
 from app.config import Settings
 from app.db import Sessions, is_outage, is_transient, unit_of_work
 from app.importing import Importer
-from app.metrics import DELIVERIES, OUTBOX_AGE, OUTBOX_DEPTH
+from app.metrics import DELIVERIES, NOTICES, OUTBOX_AGE, OUTBOX_DEPTH
 from app.models import PLATFORM, Delivery, WorkerBeat, new_id, utc_now
 from app.security import Keys
-from app.services import health, letters, passwords, recounts, refreshes, sessions, throttles
+from app.services import health, letters, notices, passwords, recounts, refreshes, sessions, throttles
 from app.tenancy import confine
 
 log = structlog.get_logger("worker")
@@ -73,6 +73,7 @@ class Worker:
             tasks.create_task(self._repeat(self.number_all, 0.2))
             tasks.create_task(self._repeat(self.refresh_all, 1))
             tasks.create_task(self._import_for_ever())
+            tasks.create_task(self._repeat(self.tell_all, 60))
             tasks.create_task(self._repeat(self.beat, BEAT_SECONDS))
             tasks.create_task(self._repeat(self.clean_up, 3600))
             tasks.create_task(self._repeat(self.recount_all, 86_400))
@@ -248,6 +249,26 @@ class Worker:
             await self._repeat(self.import_all, 0.5)
         finally:
             await self.importer.close()
+
+    async def tell_all(self) -> None:
+        """Tell in time of licences that end and of limits that are reached, a batch of each partner in turn."""
+        last = UUID(int=0)
+        while partners := await self._partners(func.partners_to_be_told(utc_now(), last)):
+            last, waiting = max(partners), partners
+            while waiting:
+                waiting = [p for p in waiting if await self._tell(p)]
+
+    async def _tell(self, partner_id: UUID) -> bool:
+        try:
+            async with unit_of_work(self.begin) as db:
+                await confine(db, partner_id)
+                told = await notices.step(db, partner_id, utc_now())
+        except Exception as error:  # the others' turn is now, and this one's in a minute
+            _report("tell", error)
+            return False
+        for kind, number in told.given.items():
+            NOTICES.labels(kind).inc(number)
+        return told.more
 
     async def beat(self) -> None:
         """Say that this worker lives, readiness asks for it; and measure the outbox."""

@@ -1,6 +1,6 @@
 """The ceiling: what this machine, PostgreSQL and an asynchronous Python server can give at most.
 
-The accounts table of one partner and the creation of an account, on the same tables with the same indexes and
+The accounts table of one partner, the creation of an account, and a claim, on the same tables with the same indexes and
 durability, by the best SQL we know: one statement a request, JSON built by PostgreSQL, statements prepared once.
 There is no token, guard or row-level security, nothing is checked, and one partner is all it knows.
 """
@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -19,11 +20,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app import words
-from app.models import new_id
+from app import turnstile, words
+from app.models import Claim, Event, new_id, utc_now
+from app.services import bulks, counters, tallies
 from app.services.columns import Columns, definition
 from app.services.events import commitment
-from bench.databases import PARTNER, USER, properties
+from bench.databases import PARTNER, SESSION, USER, properties
 
 # Concatenated rather than built by json_build_object: a tenth faster, and JSON all the same.
 ITEM: Final = """
@@ -71,6 +73,9 @@ CREATE: Final = f"""
     SELECT {ITEM} FROM account
 """  # noqa: E501 - as SQL is read
 
+CLAIM_FOUND: Final = turnstile.statement(counters)
+"""What ours asks of callers and pools."""
+
 pool: Any = None
 columns = Columns(0, tuple(definition(row) for row in properties(PARTNER)))
 
@@ -113,6 +118,44 @@ async def create(request: Request) -> Response:
     return Response(made, 201, {"Location": f"{request.url.path}/{account_id}"}, "application/json")
 
 
+async def claim(request: Request) -> Response:
+    """Four messages, as ours: begin and hold the pool; read; write; commit. With the same SQL, and nothing but that."""
+    body, account_id = orjson.loads(await request.body()), UUID(request.path_params["account"])
+    feature, units, at = body["feature"], body["units"], utc_now()
+    async with pool.acquire() as line:
+        await line.execute(f"BEGIN; {counters.lock(PARTNER, account_id, feature)}")
+        (found,) = await CLAIM_FOUND.all(
+            line, partner=PARTNER, account=account_id, thing=feature, now=at, one_session=SESSION, one_user=USER,
+            one_subject=body["resource"],
+        )  # fmt: skip
+        _, _, _, _, _, used, licences = orjson.loads(found[-1])
+        had = found[turnstile.WIDTH + 2]
+        if had is not None or used + units > sum(licence[0] for licence in licences):
+            await line.execute("ROLLBACK")
+            return Response("no", 409)
+        made = {
+            "partner_id": PARTNER, "id": new_id(), "account_id": account_id, "feature": feature,
+            "resource": body["resource"], "units": units, "actor": "user", "user_id": USER, "reason": None,
+            "reference": body.get("reference"), "released_at": None, "release_reason": None, "release_reference": None,
+            "created_at": at,
+        }  # fmt: skip
+        said = {"before": None, "after": {k: v for k, v in made.items() if k not in tallies.UNSAID}}
+        salts, origin = (secrets.token_bytes(16), secrets.token_bytes(16)), {"address": "127.0.0.1"}
+        event = {
+            "partner_id": PARTNER, "id": new_id(), "type": "claim.created", "subject_type": "claim",
+            "subject_id": made["id"], "account_id": account_id, "actor": "user", "actor_id": USER,
+            "request_id": secrets.token_hex(8), "details": said, "salt": salts[0],
+            "details_hash": commitment(salts[0], said), "origin": origin, "origin_salt": salts[1],
+            "origin_hash": commitment(salts[1], origin), "created_at": at,
+        }  # fmt: skip
+        await line.fetch(tallies.of_one(), PARTNER, account_id, feature, units, *bulks.flat(Claim, [made]),
+                         *bulks.flat(Event, [event]))  # fmt: skip
+        await line.execute("COMMIT")
+    shown = made | {"over_limit": False, "created_at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+    headers = {"Location": f"{request.url.path}/{made['id']}"}
+    return Response(orjson.dumps(shown), 201, headers, "application/json")
+
+
 def _logged(before: Any, after: Any) -> tuple[str, bytes, bytes]:
     details, salt = {"before": before, "after": after}, secrets.token_bytes(16)
     return _json(details), salt, commitment(salt, details)
@@ -123,5 +166,10 @@ def _json(value: Any) -> str:
 
 
 app = Starlette(
-    routes=[Route("/accounts", page, methods=["GET"]), Route("/accounts", create, methods=["POST"])], lifespan=lifespan
+    routes=[
+        Route("/accounts", page, methods=["GET"]),
+        Route("/accounts", create, methods=["POST"]),
+        Route("/accounts/{account}/claims", claim, methods=["POST"]),
+    ],
+    lifespan=lifespan,
 )

@@ -35,6 +35,16 @@ def field(server: Server) -> Generator[dict[str, Running]]:
         yield {who: stack.enter_context(begin(server, scratch)) for who, begin in start.items()}
 
 
+def lines(server: Server, parts: set[str], rounds: int, seconds: int) -> list[Line]:
+    """Those of `list` and `create` that are among the parts."""
+    found: list[Line] = []
+    if {"list", "create"} & parts:
+        with field(server) as running:
+            found += lists(running, rounds, seconds) if "list" in parts else []
+            found += creations(server, running, rounds, seconds) if "create" in parts else []
+    return found
+
+
 def lists(running: Mapping[str, Running], rounds: int, seconds: int) -> list[Line]:
     found: list[Line] = []
     for sort, theirs in SORTS.items():

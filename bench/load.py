@@ -5,16 +5,17 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 UNITS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 CREATE: Final = """
-local number, head, tail = 0, %(head)s, %(tail)s
+local number, head, tail, paths = 0, %(head)s, %(tail)s, {%(paths)s}
 request = function()
   number = number + 1
-  return wrk.format("POST", nil, nil, head .. number .. tail)
+  return wrk.format("POST", paths[number %% #paths + 1], nil, head .. number .. tail)
 end
 """
 
@@ -43,10 +44,12 @@ def get(url: str, headers: Mapping[str, str], *, clients: int, seconds: int) -> 
     return _run(url, headers, clients, seconds)
 
 
-def create(url: str, headers: Mapping[str, str], body: tuple[str, str], *, clients: int, seconds: int) -> Load:
-    """POST bodies that differ in a number between the two parts of `body`."""
+def create(url: str, headers: Mapping[str, str], body: tuple[str, str], *, clients: int, seconds: int,
+           paths: Sequence[str] = ()) -> Load:  # fmt: skip
+    """POST bodies that differ in a number between the two parts of `body`, to each of the paths in turn."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(CREATE % {"head": _lua(body[0]), "tail": _lua(body[1])})
+        script.write(CREATE % {"head": _lua(body[0]), "tail": _lua(body[1]),
+                               "paths": ",".join(map(_lua, paths or [urlsplit(url).path]))})  # fmt: skip
         script.flush()
         json = {"Content-Type": "application/json"}
         return _run(url, {**headers, **json}, clients, seconds, "-s", script.name)

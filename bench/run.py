@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from app.localpg import LocalPg
-from bench import contest, databases, growth, jobs, load, overview
+from bench import claims, contest, databases, growth, jobs, load, overview
 from bench.databases import Server
 from bench.rounds import HEAD, Line
 
-PARTS = ("list", "create", "overview", "growth", "import", "export")
+PARTS = ("list", "create", "overview", "claims", "growth", "import", "export")
 
 
 def main(
@@ -25,14 +25,11 @@ def main(
     with LocalPg(databases.HOME / "postgres") as local:
         server = Server(local)
         rounds, shots = (3, 7) if quick else (7, 15)  # a rate needs more of them than a median does
-        if {"list", "create"} & set(parts):
-            with contest.field(server) as running:
-                if "list" in parts:
-                    lines += contest.lists(running, shots, 1 if quick else 2)
-                if "create" in parts:
-                    lines += contest.creations(server, running, shots, 1 if quick else 2)
+        lines += contest.lines(server, set(parts), shots, 1 if quick else 2)
         if "overview" in parts:
             lines += overview.lines(server, shots, 1 if quick else 2)
+        if "claims" in parts:
+            lines += claims.lines(server, rounds, 1 if quick else 2, 100_000 if quick else 1_000_000)
         if "export" in parts:
             lines += jobs.exported(server, min(rounds, 3))
         if "growth" in parts:

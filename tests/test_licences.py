@@ -455,6 +455,63 @@ async def test_days_of_grace_of_a_base_grant_run_from_the_day_when_the_price_mod
     assert (licence["state"], moment(licence["over_at"]) - moment(licence["ends_at"])) == ("grace", timedelta(days=10))
 
 
+async def test_days_of_grace_are_over_where_a_price_model_gives_the_feature_again(tariffs: Customer):
+    await shop.price_model(
+        tariffs.world, "kind", shop.base("assets", 7, grace_days=10), shop.base("api_access", 1, grace_days=10)
+    )
+
+    async def change(model: str | None) -> None:
+        await done(tariffs.anna.patch(tariffs.here, json={"price_model": model}, headers=STAR))
+
+    await change("kind")
+    await change("basic")  # gives assets and no switch
+    assert await own(tariffs) == {("kind", "assets"): (7, "expired"), ("kind", "api_access"): (1, "grace"),
+                                  ("basic", "assets"): (5, "active")}  # fmt: skip
+    old, new = await tariffs.licences(filter="feature:eq:assets", sort="starts_at")
+    edge = moment(new["starts_at"])
+    assert (old["over_at"], old["grace_days"]) == (new["starts_at"], 0)
+    assert [await tariffs.limit("assets", edge + timedelta(milliseconds=n)) for n in (-1, 0)] == [7, 5]
+    for model in ("kind", None, "kind", None, "pro"):
+        await change(model)
+    assert [await tariffs.limit(key, terms.now()) for key in ("assets", "api_access")] == [50, 1]
+    ended = [
+        e.details for e in await tariffs.world.events(tariffs.partner.id) if e.type == "licence.ended" and e.details
+    ]
+    cut = [(d["before"], d["after"]["grace_days"]) for d in ended if "grace_days" in d["after"]]
+    assert cut[0] == ({"ends_at": None, "grace_days": 10}, 0)
+    assert len(cut) == 6  # each licence of the model with grace, once
+    assert len({(d["before"]["ends_at"], d["after"]["ends_at"]) for d in ended}) > 1
+
+
+async def test_what_operators_suspend_of_a_price_model_stays_so_in_the_next_until_operators_lift_it(tariffs: Customer):
+    olga = await tariffs.world.client("Olga", operator=True)
+
+    async def latest(*models: str | None) -> dict[str, Any]:
+        for model in models:
+            await done(tariffs.anna.patch(tariffs.here, json={"price_model": model}, headers=STAR))
+        return (await tariffs.licences(filter="feature:eq:assets", sort="-starts_at"))[0]
+
+    first = await latest("basic")
+    await done(olga.post(at(tariffs, first, "suspend"), json={"reason": "Unpaid."}))
+    await done(tariffs.anna.post(at(tariffs, first, "revoke"), json={"reason": "A way around?"}))
+    second = await latest(None, "pro")
+    assert (second["state"], second["suspension"]["by"], second["suspension"]["reason"]) == (
+        "suspended", "operator", "Unpaid.")  # fmt: skip
+    assert await own(tariffs) == {("basic", "assets"): (5, "revoked"), ("pro", "assets"): (50, "suspended"),
+                                  ("pro", "api_access"): (1, "active")}  # fmt: skip
+    granted = [e.details["after"] for e in await tariffs.world.events(tariffs.partner.id)
+               if str(e.subject_id) == second["id"] and e.details]  # fmt: skip
+    assert granted[0]["suspended_by"] == "operator"
+    assert problem(await tariffs.anna.post(at(tariffs, second, "resume"))) == (403, "suspended_by_operator")
+    third = await latest("basic")
+    assert third["state"] == "suspended"
+    await done(olga.post(at(tariffs, third, "resume")))
+    fourth = await latest(None, "basic")  # what came before the latest counts no more
+    assert (fourth["state"], fourth["suspension"]) == ("active", None)
+    await done(tariffs.anna.post(at(tariffs, fourth, "suspend"), json={"reason": "Mine."}))
+    assert (await latest("pro"))["state"] == "active"  # a partner's own is of that licence
+
+
 async def test_what_a_price_model_gave_before_stays_whatever_it_becomes(tariffs: Customer, owner: Owner):
     await done(tariffs.anna.patch(tariffs.here, json={"price_model": "basic"}, headers=STAR))
     await owner.execute("UPDATE price_models SET base_grants = '[]'")

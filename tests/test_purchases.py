@@ -463,6 +463,39 @@ async def test_an_upgrade_at_a_date_in_grace_or_before_the_start_has_no_gap_eith
     assert [await customer.limit("assets", edge + timedelta(milliseconds=n)) for n in (-1, 0)] == [0, 100]
 
 
+@pytest.mark.parametrize("verb", ["renew", "upgrade"])
+async def test_what_operators_suspended_of_a_purchase_stays_so_in_the_one_that_continues_it(
+    customer: Customer, verb: str
+):
+    olga = await customer.world.client("Olga", operator=True)
+    purchase = await customer.buy("L-100", ends_at=after(days=5))
+    more = {"article": "L-100"} if verb == "upgrade" else {}
+
+    async def continued(purchase: dict[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        new = await done(customer.act(purchase, verb, ends_at=after(days=5 + 5 * next(rounds)), **more), 201)
+        found = await customer.licences(filter=f"account_article_id:eq:{new['id']}")
+        return new, {licence["feature"]: licence for licence in found}
+
+    rounds = iter(range(1, 9))
+    by_feature = {licence["feature"]: licence for licence in await customer.licences()}
+    path = f"{customer.here}/licences"
+    told = {"reason": "Unpaid."}
+    stopped = await done(olga.post(f"{path}/{by_feature['assets']['id']}/suspend", json=told))
+    await done(customer.anna.post(f"{path}/{by_feature['api_access']['id']}/suspend", json=told))
+    purchase, found = await continued(purchase)
+    assert found["assets"]["suspension"] == stopped["suspension"]
+    assert found["api_access"]["suspension"] is None  # a partner's own is of that licence
+    lifting = f"{path}/{found['assets']['id']}/resume"
+    assert problem(await customer.anna.post(lifting)) == (403, "suspended_by_operator")
+    await done(olga.post(lifting))
+    purchase, found = await continued(purchase)
+    assert found["assets"]["suspension"] is None
+    await done(olga.post(f"{path}/{found['assets']['id']}/suspend", json=told))
+    await done(customer.act(purchase, "cancel"))  # cancelling stays possible, and buying anew
+    await customer.buy("S-10")
+    assert await customer.limit("assets", utc_now()) >= 10
+
+
 async def test_an_upgrade_that_is_refused_leaves_the_purchase_as_it_was(customer: Customer):
     await shop.article(customer.world, "OLD", archived_at=datetime.now(UTC))
     await shop.article(customer.world, "HUGE", shop.grant("assets", 10**9))

@@ -105,3 +105,28 @@ async def test_queue_has_an_end_and_a_turn_has_a_size(monkeypatch: pytest.Monkey
     counter.go.set()
     await asyncio.gather(*tasks)
     assert [len(turn) for turn in counter.turns] == [1, 3, 3, 1]
+
+
+async def test_those_who_come_alone_pass_two_at_a_time_for_each_key_in_order(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(queues, "WAITING", 5)
+    queue, inside, go = Queues(), list[Any](), asyncio.Event()
+
+    async def come(key: str, n: int) -> None:
+        async with queue.alone(key):
+            inside.append((key, n))
+            await go.wait()
+
+    tasks = [asyncio.create_task(come("pool", n)) for n in range(5)]
+    tasks.append(asyncio.create_task(come("another pool", 0)))
+    await settled()
+    assert inside == [("pool", 0), ("pool", 1), ("another pool", 0)]
+    with pytest.raises(Unavailable):
+        await come("pool", 5)
+    tasks[0].cancel()
+    tasks[3].cancel()
+    await settled()
+    assert inside[3:] == [("pool", 2)]
+    go.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert inside[4:] == [("pool", 4)]
+    assert not queue._doors

@@ -29,6 +29,7 @@ DEFINER_FUNCTIONS = {
     "partners_with_stale_properties": "the worker finds out whose accounts are to follow a changed definition",
     "partners_behind": "the worker goes through all partners, to count the members of their accounts again",
     "partners_with_waiting_imports": "the worker finds out whose imports are to be worked at",
+    "partners_to_be_told": "the worker finds out where licences end, or something happened that may have reached a limit",
     "purge_imports": "deletes imports that have served their time, with their row errors",
     "accounts_matching": "finds a text by an index, of the partner of the transaction only: LIKE reaches none",
     "number_events": "gives positions and hashes to events, which the application may not change",

@@ -12,6 +12,7 @@ from app.models.feature import Feature, FeatureKind, Overage
 from app.models.idempotency import StoredAnswer
 from app.models.invitation import Invitation, InvitationStatus, MailStatus
 from app.models.licence import Licence, LicenceSource, SuspendedBy
+from app.models.notice import Notice, NoticeKind, NoticeRound
 from app.models.partner import Partner, PartnerMember, PartnerStatus
 from app.models.price_model import PriceModel
 from app.models.property import NUMBER_SLOTS, TEXT_SLOTS, Property, PropertyType, UniqueValue
@@ -53,6 +54,9 @@ __all__ = [
     "Licence",
     "LicenceSource",
     "MailStatus",
+    "Notice",
+    "NoticeKind",
+    "NoticeRound",
     "Overage",
     "Partner",
     "PartnerMember",

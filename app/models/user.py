@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, Identified, Versioned, new_id, utc_now, word
@@ -36,6 +36,8 @@ class User(Versioned, Identified, Base):
     totp_secret: Mapped[bytes | None] = mapped_column(default=None)
     totp_enabled_at: Mapped[datetime | None] = mapped_column(default=None)
     totp_last_step: Mapped[int] = mapped_column(default=0)
+    licence_notices: Mapped[bool] = mapped_column(default=True, server_default=true())
+    """Whether the user, where they are an admin, wants mails of licences that end and limits that are reached."""
 
 
 class RecoveryCode(Base):

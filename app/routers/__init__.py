@@ -17,6 +17,7 @@ from app.routers import (
     features,
     health,
     invitations,
+    licence_files,
     licences,
     me,
     members,
@@ -34,13 +35,14 @@ from app.routers import (
 )
 
 ROUTERS = [
+    claims.claiming,
     accounts.table,
     *(r.router for r in (claims, accounts, overviews, account_searches, account_batches)),
     account_imports.uploads,
     *(r.router for r in (
         account_imports, account_summaries, entitlements, exports, views,
         members, invitations, switches, properties, partners, features, articles, price_models,
-        account_articles, licences,
+        account_articles, licences, licence_files,
         sessions, me, registrations, password_resets, roles, health, pages,
     )),
 ]  # fmt: skip

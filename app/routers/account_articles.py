@@ -17,6 +17,7 @@ from app.problems import (
     PurchaseContinued,
     PurchaseOpenEnded,
     PurchaseOver,
+    TooManyLicences,
     VersionMismatch,
     raises,
 )
@@ -67,7 +68,7 @@ async def list_account_articles(
 
 @router.post(
     ARTICLES, response_model=AccountArticleRead, status_code=201,
-    openapi_extra=raises(AccountSuspended, AccountArchived),
+    openapi_extra=raises(AccountSuspended, AccountArchived, TooManyLicences),
 )  # fmt: skip
 async def buy_article(
     body: AccountArticleCreate, access: MayManage, db: Db, request: Request, response: Response
@@ -116,7 +117,7 @@ async def cancel_account_article(
 @router.post(
     f"{ARTICLES}/{{purchase_id}}/renew", response_model=AccountArticleRead, status_code=201,
     openapi_extra=raises(AccountSuspended, AccountArchived, PurchaseOver, PurchaseContinued, PurchaseOpenEnded,
-                         ArticleNotSold),
+                         ArticleNotSold, TooManyLicences),
 )  # fmt: skip
 async def renew_account_article(
     body: AccountArticleRenew, purchase_id: PurchaseId, access: MayManage, db: Db, request: Request, response: Response
@@ -129,7 +130,7 @@ async def renew_account_article(
 
 @router.post(
     f"{ARTICLES}/{{purchase_id}}/upgrade", response_model=AccountArticleRead, status_code=201,
-    openapi_extra=raises(AccountSuspended, AccountArchived, PurchaseOver, PurchaseContinued),
+    openapi_extra=raises(AccountSuspended, AccountArchived, PurchaseOver, PurchaseContinued, TooManyLicences),
 )  # fmt: skip
 async def upgrade_account_article(
     body: AccountArticleUpgrade, purchase_id: PurchaseId, access: MayManage, db: Db, request: Request,

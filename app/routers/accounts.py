@@ -16,6 +16,7 @@ from app.problems import (
     NameTaken,
     PreconditionRequired,
     PropertyNotEditable,
+    TooManyLicences,
     ValueTaken,
     VersionMismatch,
     raises,
@@ -95,7 +96,13 @@ async def get_account(access: MayRead, db: Db, response: Response) -> dict[str, 
     "/{account_id}",
     response_model=AccountRead,
     openapi_extra=raises(
-        NameTaken, ValueTaken, PropertyNotEditable, AccountArchived, VersionMismatch, PreconditionRequired
+        NameTaken,
+        ValueTaken,
+        PropertyNotEditable,
+        AccountArchived,
+        TooManyLicences,
+        VersionMismatch,
+        PreconditionRequired,
     ),
 )
 async def update_account(

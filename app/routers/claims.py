@@ -4,11 +4,13 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.access import in_account
 from app.db import Db
 from app.express import line_of
+from app.lanes import PostRoute
 from app.policy import Access, Permission
 from app.problems import (
     AccountArchived,
@@ -34,10 +36,13 @@ from app.schemas.claim import (
 )
 from app.services import claims, counters, lists
 from app.services.tallies import Ask, Given
+from app.services.verdicts import stamp
 from app.turnstile import Turnstile, at_turnstile
 
 ACCOUNT = "/v1/partners/{partner_id}/accounts/{account_id}"
-router = APIRouter(prefix=ACCOUNT, tags=["claims"], route_class=IdempotentRoute)
+AT: Any = {"prefix": ACCOUNT, "tags": ["claims"]}
+router = APIRouter(**AT, route_class=IdempotentRoute)
+claiming = APIRouter(**AT, route_class=PostRoute)
 
 MayClaim = Annotated[Turnstile, at_turnstile(Permission.CLAIM_MANAGE)]
 MayManage = Annotated[Access, in_account(Permission.CLAIM_MANAGE)]
@@ -61,7 +66,7 @@ async def list_claims(access: MayRead, db: Db, page: PageQuery, query: ClaimQuer
     return listed.model_copy(update={"items": await claims.marked(await line_of(db), access, listed.items)})
 
 
-@router.post(
+@claiming.post(
     "/claims",
     response_model=ClaimRead,
     status_code=201,
@@ -79,9 +84,13 @@ async def create_claim(body: ClaimCreate, gate: MayClaim) -> Response:
 
 
 def _made(request: Request, given: Given) -> Response:
-    shown = ClaimRead.model_validate(claims.shown(given.claim, over_limit=bool(given.over_limit)))
-    headers = {"ETag": f'"{claims.etag(given.claim)}"', "Location": f"{request.url.path}/{given.claim.id}"}
-    return Response(shown.model_dump_json(), 201 if given.new else 200, headers, "application/json")
+    shown = claims.shown(given.claim, over_limit=bool(given.over_limit))
+    headers = {"ETag": f'"{claims.etag(given.claim)}"', "Location": f"{request.scope['path']}/{given.claim.id}"}
+    if given.new:
+        body = orjson.dumps(shown | {"created_at": stamp(given.claim.created_at)})
+    else:
+        body = ClaimRead.model_validate(shown).model_dump_json()
+    return Response(body, 201 if given.new else 200, headers, "application/json")
 
 
 @router.post("/claim-batches", response_model=ClaimBatchRead, openapi_extra=raises(*REFUSALS))

@@ -18,6 +18,7 @@ from app.problems import (
     LicenceSuspended,
     PreconditionRequired,
     SuspendedByOperator,
+    TooManyLicences,
     VersionMismatch,
     raises,
 )
@@ -60,7 +61,10 @@ async def list_account_licences(
 
 
 @router.post(
-    ACCOUNT, response_model=LicenceRead, status_code=201, openapi_extra=raises(AccountSuspended, AccountArchived)
+    ACCOUNT,
+    response_model=LicenceRead,
+    status_code=201,
+    openapi_extra=raises(AccountSuspended, AccountArchived, TooManyLicences),
 )
 async def grant_licence(
     body: LicenceCreate, access: MayManage, db: Db, request: Request, response: Response
@@ -80,7 +84,9 @@ async def get_licence(licence_id: LicenceId, access: MayRead, db: Db, response: 
 
 @router.patch(
     f"{ACCOUNT}/{{licence_id}}", response_model=LicenceRead,
-    openapi_extra=raises(AccountArchived, LicenceNotByHand, LicenceOver, VersionMismatch, PreconditionRequired),
+    openapi_extra=raises(
+        AccountArchived, LicenceNotByHand, LicenceOver, TooManyLicences, VersionMismatch, PreconditionRequired
+    ),
 )  # fmt: skip
 async def update_licence(
     body: LicenceUpdate, licence_id: LicenceId, access: MayManage, db: Db, match: IfMatch, response: Response

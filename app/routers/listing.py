@@ -24,6 +24,7 @@ ViewId = Annotated[
 
 def list_query(table: lists.Table, more: str = "", *, sorts: bool = True, example: str = "nord") -> Any:
     """Dependency for the list's `filter`, `sort` and `q`, documented with the columns of its table (and `more`).
+    There is no `q` where there is nothing to be searched.
 
     `example` is a value that its first column may be compared with.
     """
@@ -53,6 +54,13 @@ def list_query(table: lists.Table, more: str = "", *, sorts: bool = True, exampl
     ) -> lists.Query:
         return lists.Query(tuple(filter or ()), q=q)
 
+    async def unsearched(
+        filter: Annotated[FilterTexts, by_filter] = None, sort: Annotated[str | None, by_sort] = None
+    ) -> lists.Query:
+        return lists.Query(tuple(filter or ()), sort)
+
+    if table.search is None:
+        return Depends(unsearched)
     return Depends(query if sorts else unsorted)
 
 

@@ -44,7 +44,7 @@ async def get_me(caller: Self, db: Db, response: Response) -> dict[str, Any]:
 
 @router.patch("", response_model=Me, openapi_extra=raises(VersionMismatch, PreconditionRequired))
 async def update_me(body: MeUpdate, caller: Self, db: Db, match: IfMatch, response: Response) -> dict[str, Any]:
-    """Change one's own name or language."""
+    """Change one's own name or language, or whether notices of licences come by mail."""
     view = match.check(await users.me(db, caller))
     await users.update(db, caller, view.user, body.model_dump(exclude_unset=True))
     return _shown(tagged(response, view))
@@ -156,7 +156,7 @@ def _shown(view: MeView) -> dict[str, Any]:
     usable = any(m.partner_management_enabled and m.partner_status == PartnerStatus.ACTIVE for m in partners)
     return {
         "id": user.id, "email": user.email, "name": user.name, "language": user.language, "operator": user.operator,
-        "totp_enabled": user.totp_enabled_at is not None,
+        "totp_enabled": user.totp_enabled_at is not None, "licence_notices": user.licence_notices,
         "partners": [{"id": m.partner_id, "name": m.partner_name, "status": m.partner_status,
                       "partner_management_enabled": m.partner_management_enabled, "role": m.role} for m in partners],
         "accounts": [{"id": m.account_id, "partner_id": m.partner_id, "name": m.account_name,

@@ -22,7 +22,7 @@ async def list_roles() -> dict[str, Any]:
 
 @router.get("/.well-known/jwks.json", response_model=JsonWebKeySet)
 async def get_jwks(request: Request, response: Response) -> dict[str, Any]:
-    """The public keys (RFC 7517) that verify access tokens, ours and those of accounts."""
+    """The public keys (RFC 7517) that verify access tokens, ours and those of accounts, and licence files."""
     response.headers["Cache-Control"] = "public, max-age=300"
     return {"keys": request.app.state.keys.jwks}
 

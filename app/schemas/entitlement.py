@@ -160,7 +160,10 @@ class Remedy(Out):
     ]
     at: Instant | None
     article: Annotated[
-        str | None, Field(max_length=40, description="Number of the cheapest article that gives enough.")
+        str | None,
+        Field(
+            max_length=40, description="Number of the cheapest article that gives enough; compared within one currency."
+        ),
     ]
     article_name: Label | None
     quantity: Annotated[int | None, Field(ge=1, le=1000)]

@@ -9,6 +9,11 @@ from app.policy import Role
 from app.schemas.base import In, Language, Name, Out, ShownEmail, ShownName
 
 PersonName = Annotated[Name, Field(examples=["Eva Nord"])]
+Wanted = Annotated[
+    bool,
+    Field(strict=True, description="Whether to get mails, as an admin of partners and accounts, when licences end soon "
+          "and limits are reached."),
+]  # fmt: skip
 
 
 class UserRead(Out):
@@ -58,6 +63,7 @@ class Me(Out):
     language: Language
     operator: bool
     totp_enabled: bool
+    licence_notices: Wanted
     partners: Annotated[list[MyPartner], Field(max_length=1000)]
     accounts: Annotated[list[MyAccount], Field(max_length=10000)]
     navigation: Navigation
@@ -68,3 +74,4 @@ class MeUpdate(In):
 
     name: Annotated[PersonName, Field(default=None, validate_default=False)]
     language: Annotated[Language, Field(default=None, validate_default=False)]
+    licence_notices: Annotated[Wanted, Field(default=None, validate_default=False)]

@@ -59,6 +59,7 @@ async def update(db: AsyncSession, access: Access, account: Account, values: dic
         NameTaken: the partner already has an account of this name.
         Forbidden, Invalid: of its price model; see `price_models.check`.
         Invalid, PropertyNotEditable, ValueTaken: of its property values; see `columns.merge`, `uniques.keep`.
+        TooManyLicences: of its price model; see `base_grants.move`.
     """
     refuse_archived(account)
     if "price_model" in values:

@@ -1,19 +1,25 @@
 """What price models give: licences that begin and end with an account's price model, of many accounts at once."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as Set_
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, func, select, update
+from sqlalchemy import ARRAY, case, exists, func, or_, select, update
 from sqlalchemy import Text as Text_
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from app.express import Driver, Prepared, line_of, param
-from app.models import Event, Licence, LicenceSource, PriceModel, new_id, utc_now
+from app.models import Event, Licence, LicenceSource, PriceModel, SuspendedBy, new_id, utc_now
 from app.policy import Access
 from app.services import bulks, events, pools, terms
 
 Row = dict[str, Any]
+Pool = tuple[UUID, str]
+"""An account and the key of a feature."""
+FREE: Final[Row] = {"suspended_at": None, "suspended_by": None, "suspension_reason": None}
 
 
 class Move(NamedTuple):
@@ -27,30 +33,26 @@ class Move(NamedTuple):
 async def move(db: AsyncSession, access: Access, moves: Sequence[Move]) -> None:
     """End the licences of the price models that accounts leave, and begin those of the new ones, at one moment.
 
-    The accounts are locked. Days of grace run from then on: leaving is the only end that such licences have.
+    The accounts are locked. Days of grace run from then on, as leaving is the only end that such licences have; they
+    are over as soon as a price model gives the feature again. What operators have suspended goes on suspended.
     """
     moves = [m for m in moves if m.before != m.after]
     if not moves:
         return
     grants = await _grants_of(await line_of(db), {m.after for m in moves if m.after is not None})
-    ending = await _running(db, [m.account_id for m in moves if m.before is not None])
     beginning = [(m.account_id, m.after, grant) for m in moves if m.after for grant in grants[m.after]]
-    changed = [(e.account_id, e.feature) for e in ending] + [(a, grant["feature"]) for a, _, grant in beginning]
+    begun = {(account_id, grant["feature"]) for account_id, _, grant in beginning}
+    earlier = await _earlier(db, [m.account_id for m in moves])
+    suspended = await _suspended(db, earlier, begun)
+    ending = [e for e in earlier if e.revoked_at is None and (e.ends_at is None or (e.account_id, e.feature) in begun)]
+    changed = begun | {(e.account_id, e.feature) for e in ending}
     if not changed:
         return
     await pools.hold_many(db, access.partner_id, changed)
     at = terms.now()
-    if ending:
-        ends = {
-            "ends_at": func.greatest(Licence.starts_at, at),
-            "version": Licence.version + 1,
-            "updated_at": utc_now(),
-        }
-        await db.execute(update(Licence).where(Licence.id.in_([e.id for e in ending])).values(ends)
-                         .execution_options(synchronize_session=False))  # fmt: skip
-        facts = [events.Fact(e.id, {"ends_at": None}, {"ends_at": max(e.starts_at, at)}, e.account_id) for e in ending]
-        await bulks.insert(db, Event, *events.rows(access, "licence.ended", Licence.__subject__, facts))
-    rows = [_row(access.partner_id, account_id, model, grant, at) for account_id, model, grant in beginning if model]
+    await _end(db, access, [e for e in ending if (over := terms.over_at(e)) is None or over > at], begun, at)
+    rows = [_row(access.partner_id, account_id, model, grant, at, suspended.get((account_id, grant["feature"]), FREE))
+            for account_id, model, grant in beginning]  # fmt: skip
     await bulks.insert(db, Licence, {"partner_id": access.partner_id}, rows)
     if rows:
         await bulks.insert(db, Event, *told(access, rows))
@@ -71,25 +73,62 @@ def told(access: Access, rows: Sequence[Row]) -> tuple[Row, list[Row]]:
     return events.rows(access, "licence.granted", Licence.__subject__, facts)
 
 
-def _row(partner_id: UUID, account_id: UUID, model: str, grant: Mapping[str, Any], at: Any) -> Row:
+def _row(partner_id: UUID, account_id: UUID, model: str, grant: Mapping[str, Any], at: datetime,
+         suspension: Row = FREE) -> Row:  # fmt: skip
     now, empty = utc_now(), dict.fromkeys(c.key for c in Licence.__mapper__.column_attrs)
     return {
         **empty, "partner_id": partner_id, "id": new_id(), "account_id": account_id, "feature": grant["feature"],
         "units": grant["units"], "max_units_per_claim": grant.get("max_units_per_claim"), "starts_at": at,
         "grace_days": grant.get("grace_days") or 0, "source": LicenceSource.PRICE_MODEL.value, "price_model": model,
-        "created_at": now, "updated_at": now, "version": 1,
+        "created_at": now, "updated_at": now, "version": 1, **suspension,
     }  # fmt: skip
 
 
-async def _running(db: AsyncSession, accounts: Sequence[UUID]) -> Sequence[Any]:
-    """The licences of price models that have not ended, in these accounts."""
-    if not accounts:
-        return []
-    found = select(Licence.id, Licence.account_id, Licence.feature, Licence.starts_at).where(
+async def _earlier(db: AsyncSession, accounts: Sequence[UUID]) -> Sequence[Any]:
+    """The licences of price models in these accounts that matter still: running, in grace, suspended by operators."""
+    found = select(
+        Licence.id, Licence.account_id, Licence.feature, Licence.starts_at, Licence.ends_at, Licence.grace_days,
+        Licence.revoked_at, Licence.suspended_by, Licence.suspended_at, Licence.suspension_reason,
+    ).where(
         Licence.account_id.in_(accounts), Licence.source == LicenceSource.PRICE_MODEL,
-        Licence.ends_at.is_(None), Licence.revoked_at.is_(None),
+        or_(terms.lasting(terms.now()), Licence.suspended_by == SuspendedBy.OPERATOR),
     )  # fmt: skip
     return (await db.execute(found.order_by(Licence.id))).all()
+
+
+async def _suspended(db: AsyncSession, earlier: Sequence[Any], begun: Set_[Pool]) -> dict[Pool, Row]:
+    """How operators have suspended the latest licence of each pool that gets a new one, be it over or not."""
+    found = {e.id: e for e in earlier
+             if e.suspended_by == SuspendedBy.OPERATOR and (e.account_id, e.feature) in begun}  # fmt: skip
+    if not found:
+        return {}
+    later = aliased(Licence)
+    latest = select(Licence.id).where(Licence.id.in_(found)).where(~exists().where(
+        later.partner_id == Licence.partner_id, later.account_id == Licence.account_id,
+        later.feature == Licence.feature, later.source == Licence.source, later.id > Licence.id,
+    ))  # fmt: skip
+    return {
+        (e.account_id, e.feature): {"suspended_at": e.suspended_at, "suspended_by": e.suspended_by.value,
+                                    "suspension_reason": e.suspension_reason}
+        for e in (found[id] for id in await db.scalars(latest) if id in found)
+    }  # fmt: skip
+
+
+async def _end(db: AsyncSession, access: Access, ending: Sequence[Any], begun: Set_[Pool], at: datetime) -> None:
+    """Have these end at that moment; where a new one begins, with no days of grace. Their pools are held."""
+    if not ending:
+        return
+    ends = {"ends_at": func.greatest(Licence.starts_at, at), "version": Licence.version + 1, "updated_at": utc_now()}
+    graceless = {e.id for e in ending if e.grace_days and (e.account_id, e.feature) in begun}
+    if graceless:
+        ends["grace_days"] = case((Licence.id.in_(graceless), 0), else_=Licence.grace_days)
+    await db.execute(update(Licence).where(Licence.id.in_([e.id for e in ending])).values(ends)
+                     .execution_options(synchronize_session=False))  # fmt: skip
+    facts = [events.Fact(
+        e.id, {"ends_at": e.ends_at} | ({"grace_days": e.grace_days} if e.id in graceless else {}),
+        {"ends_at": max(e.starts_at, at)} | ({"grace_days": 0} if e.id in graceless else {}), e.account_id,
+    ) for e in ending]  # fmt: skip
+    await bulks.insert(db, Event, *events.rows(access, "licence.ended", Licence.__subject__, facts))
 
 
 async def _grants_of(line: Driver, keys: Iterable[str]) -> dict[str, list[dict[str, Any]]]:

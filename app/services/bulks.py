@@ -70,7 +70,8 @@ def gathering(model: Any, names: tuple[str, ...], first: int) -> str:
 
 def gathered(model: Any, names: tuple[str, ...], rows: Sequence[Row]) -> list[list[Any]]:
     """The parameters `first` … of `gathering`: one for each column."""
-    return _arrays(_table(model), names, rows)
+    return [[_json(row[name]) for row in rows] if json else [row[name] for row in rows]
+            for name, json in _some_columns(model, names)]  # fmt: skip
 
 
 def flat(model: Any, rows: Sequence[Row]) -> list[Any]:
@@ -81,6 +82,11 @@ def flat(model: Any, rows: Sequence[Row]) -> list[Any]:
 def width(model: Any) -> int:
     """How many columns a row of it has."""
     return len(_columns(model))
+
+
+@cache
+def _some_columns(model: Any, names: tuple[str, ...]) -> list[tuple[str, bool]]:
+    return [(name, _kind(_table(model).c[name]) is JSONB) for name in names]
 
 
 @cache

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, and_, func, select
+from sqlalchemy import ARRAY, FromClause, Text, collate, func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.express import Driver, Prepared, line_of, param
@@ -30,17 +30,29 @@ TABLE = lists.Table(
     sort="-created_at",
 )
 
+
+def live_claim(feature: Any, resource: Any, asked: FromClause) -> Any:
+    """For each row of `asked`: the live claim of its resource, looked up by the whole key.
+
+    Joined as a table, it would be found by what an average pool has: by reading the live claims of all its resources.
+    """
+    return (
+        select(*(getattr(Claim, name) for name in COLUMNS))
+        .where(Claim.partner_id == PARTNER, Claim.account_id == ACCOUNT, Claim.feature == collate(feature, "C"),
+               Claim.resource == collate(resource, "C"), Claim.released_at.is_(None))
+        .limit(1)
+        .correlate(asked)
+        .lateral("live")
+    )  # fmt: skip
+
+
 _ASKED: Final = (
     func.unnest(param("features", ARRAY(Text())), param("resources", ARRAY(Text())))
     .table_valued("feature", "resource", name="asked")
     .render_derived()
 )
-_LIVE: Final = Prepared(
-    select(*(getattr(Claim, name) for name in COLUMNS))
-    .select_from(_ASKED)
-    .join(Claim, and_(Claim.feature == _ASKED.c.feature, Claim.resource == _ASKED.c.resource))
-    .where(Claim.partner_id == PARTNER, Claim.account_id == ACCOUNT, Claim.released_at.is_(None))
-)
+_FOUND: Final = live_claim(_ASKED.c.feature, _ASKED.c.resource, _ASKED)
+_LIVE: Final = Prepared(select(*_FOUND.c).select_from(_ASKED.join(_FOUND, true())))
 
 
 async def listed(

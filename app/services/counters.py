@@ -3,19 +3,20 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import FromClause, Text, and_, case
+from sqlalchemy import FromClause, Text, case, true
 
 from app.express import Driver, param
-from app.models import AccountStatus, Claim, Feature
+from app.models import AccountStatus, Feature
 from app.policy import Access
 from app.problems import Problem
 from app.services import marks, supplies
-from app.services.supplies import ACCOUNT, PARTNER
+from app.services.claims import live_claim
 from app.services.tallies import COLUMNS, Ask, Given, Tally, claim_of
-from app.services.verdicts import Person
+from app.services.verdicts import Person, Supply
 
 KEY: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _FEATURE: Final = param("thing", Text())
@@ -24,6 +25,7 @@ Arrival = tuple[Access, AccountStatus, Ask, Sequence[Any]]
 """Who asks, in an account of what status, for what, and what `known` has found besides."""
 
 
+@lru_cache(maxsize=10_000)
 def lock(partner_id: UUID, account_id: UUID, feature: str) -> str:
     """Hold the pool, in a statement that has no parameters: its ids and its key are made of harmless letters only."""
     if not KEY.fullmatch(feature):
@@ -36,20 +38,31 @@ def lock(partner_id: UUID, account_id: UUID, feature: str) -> str:
 
 def known(asked: FromClause, resource: Any, number: Any) -> tuple[FromClause, list[Any]]:
     """What is asked besides who calls: the resource's live claim, and (with the first caller) the pool."""
-    live = and_(Claim.partner_id == PARTNER, Claim.account_id == ACCOUNT, Claim.feature == _FEATURE,
-                Claim.resource == resource, Claim.released_at.is_(None))  # fmt: skip
     pool = supplies.pools(Feature.key == _FEATURE).scalar_subquery()
-    return asked.outerjoin(Claim, live), [*(getattr(Claim, n) for n in COLUMNS), case((number == 1, pool))]
+    live = live_claim(_FEATURE, resource, asked)
+    return asked.outerjoin(live, true()), [*live.c, case((number == 1, pool))]
 
 
 def subject(ask: Ask) -> str:
     return ask.resource
 
 
-def is_open(found: Sequence[Any], at: datetime) -> bool | None:
-    """Whether the pool has been claimed from before, so that there was something to hold; null: no such feature."""
-    supply, used = supplies.read(found[-1], at)
-    return None if supply.feature is None else used is not None
+class Pool(NamedTuple):
+    """What was read of the pool while it was held."""
+
+    supply: Supply
+    used: int | None
+    at: datetime
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nobody has ever claimed from it, so that there was nothing to hold."""
+        return self.used is None and self.supply.feature is not None
+
+
+def pool_of(found: Sequence[Any], at: datetime) -> Pool:
+    """The pool, from what `known` has found with the first caller."""
+    return Pool(*supplies.read(found[-1], at), at)
 
 
 async def open_(line: Driver, partner_id: UUID, account_id: UUID, feature: str) -> None:
@@ -61,15 +74,14 @@ async def open_(line: Driver, partner_id: UUID, account_id: UUID, feature: str) 
 
 
 async def settle(line: Driver, partner_id: UUID, account_id: UUID, feature: str, arrivals: Sequence[Arrival],
-                 first: Sequence[Any], at: datetime) -> tuple[list[Given | Problem], bool]:  # fmt: skip
+                 pool: Pool) -> tuple[list[Given | Problem], bool]:  # fmt: skip
     """Make the claims, in the order in which they were asked for, and whether anything was written.
 
-    The caller holds the pool; `first` is what `known` has found with the first who asked.
+    The caller holds the pool.
     """
-    supply, used = supplies.read(first[-1], at)
-    found = {} if supply.feature is None else {feature: (supply, used or 0)}
+    found = {} if pool.supply.feature is None else {feature: (pool.supply, pool.used or 0)}
     had = [claim_of(values[: len(COLUMNS)]) for *_, values in arrivals if values[1] is not None]
-    tally = Tally(partner_id, account_id, found, had, at)
+    tally = Tally(partner_id, account_id, found, had, pool.at)
     given = [_one(tally, *arrival[:3]) for arrival in arrivals]
     await tally.write(line)
     if any(isinstance(g, Given) and g.over_limit is None for g in given):

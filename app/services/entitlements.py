@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import UUID as UUID_
-from sqlalchemy import BigInteger, Integer, Text, and_, case, cast, exists, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Integer, Select, Text, and_, case, cast, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import words
@@ -50,16 +50,21 @@ async def listed(
     db: AsyncSession, access: Access, query: lists.Query, *, limit: int, after: list[Any] | None, count: bool
 ) -> tuple[walks.Listed, Mapping[UUID, dict[str, Any]]]:
     """The features that an account is or will be licensed for, uses, or has by default; each as the API shows it."""
-    at, account_id = utc_now(), access.account
+    at = utc_now()
+    found = await walks.fetch(db, concerning(access, at), TABLE, query, limit=limit, after=after, count=count)
+    known = await supplies.of(await line_of(db), access.partner_id, access.account, [f.key for f in found.rows], at)
+    return found, {feature.id: shown(feature, *known[feature.key]) for feature in found.rows}
+
+
+def concerning(access: Access, at: datetime) -> Select[Any]:
+    """The features that an account is or will be licensed for, uses, or has by default."""
+    account_id = access.account
     licensed = exists().where(Licence.partner_id == access.partner_id, Licence.account_id == account_id,
                               Licence.feature == Feature.key, terms.lasting(at))  # fmt: skip
     used = exists().where(Usage.partner_id == access.partner_id, Usage.account_id == account_id,
                           Usage.feature == Feature.key, Usage.used > 0)  # fmt: skip
     default = and_(Feature.default_units > 0, Feature.archived_at.is_(None))
-    statement = select(Feature).where(or_(licensed, used, default))
-    found = await walks.fetch(db, statement, TABLE, query, limit=limit, after=after, count=count)
-    known = await supplies.of(await line_of(db), access.partner_id, account_id, [f.key for f in found.rows], at)
-    return found, {feature.id: shown(feature, *known[feature.key]) for feature in found.rows}
+    return select(Feature).where(or_(licensed, used, default))
 
 
 def shown(feature: Feature, supply: Supply, used: int) -> dict[str, Any]:
@@ -133,6 +138,13 @@ async def check(db: AsyncSession, access: Access, key: str, units: int) -> dict[
 # --- over all accounts of a partner ---
 
 
+def limit_of(giving: Any, units: Any) -> ColumnElement[int]:
+    """What `verdicts.Supply` says of a feature's limit, in SQL: of how many licences in force, and their units."""
+    default = case((Feature.archived_at.is_(None), Feature.default_units), else_=0)
+    total = case((giving > 0, units), else_=default)
+    return case((Feature.kind == FeatureKind.SWITCH, func.least(total, 1)), else_=total)
+
+
 def of_partner(at: datetime) -> tuple[Any, lists.Table]:
     """The entitlements of all accounts at that moment, as one statement, and how it can be asked.
 
@@ -155,9 +167,7 @@ def of_partner(at: datetime) -> tuple[Any, lists.Table]:
     )
     account_id = func.coalesce(licensed.c.account_id, used.c.account_id)
     key = func.coalesce(licensed.c.feature, used.c.feature)
-    default = case((Feature.archived_at.is_(None), Feature.default_units), else_=0)
-    total = case((func.coalesce(licensed.c.giving, 0) > 0, licensed.c.units), else_=default)
-    limit = case((Feature.kind == FeatureKind.SWITCH, func.least(total, 1)), else_=total)
+    limit = limit_of(func.coalesce(licensed.c.giving, 0), licensed.c.units)
     return _asked(
         select(
             cast(func.md5(cast(Account.id, Text) + Feature.key), UUID_).label("id"),

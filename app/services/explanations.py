@@ -1,7 +1,8 @@
 """Why somebody may or may not use something: each step of the verdict with its facts, and what would turn it."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -32,6 +33,8 @@ class Offer:
     currency: str
     units: int
     cap: int | None
+    own_price: bool = False
+    """Whether it is the price of the account's price model."""
 
 
 async def explain(db: AsyncSession, access: Access, key: str, user_id: UUID, units: int) -> dict[str, Any]:
@@ -128,6 +131,8 @@ def _more_units(verdict: Verdict, step: Step, offers: Sequence[Offer]) -> Iterat
         yield _remedy("wait", at=verdict.fits_at)
     bought = [(offer, pieces) for offer in offers if (pieces := _pieces(verdict, offer)) is not None]
     if bought:
+        currency = _compared_in([offer for offer, _ in bought])
+        bought = [(offer, pieces) for offer, pieces in bought if offer.currency == currency]
         offer, pieces = min(bought, key=lambda b: (b[0].amount * b[1], b[0].number))
         yield _remedy(
             "buy", article=offer.number, article_name=words.both(offer.name), quantity=pieces,
@@ -135,12 +140,19 @@ def _more_units(verdict: Verdict, step: Step, offers: Sequence[Offer]) -> Iterat
         )  # fmt: skip
 
 
+def _compared_in(offers: Sequence[Offer]) -> str:
+    """The one currency in which prices are compared: the one that most offers have which the account's price model
+    prices, or if there is none, most of all offers; of several, the first by the alphabet.
+    """
+    counts = Counter(offer.currency for offer in [o for o in offers if o.own_price] or offers)
+    return min(counts, key=lambda currency: (-counts[currency], currency))
+
+
 def _pieces(verdict: Verdict, offer: Offer) -> int | None:
     """How many of an article would do; null: no number would."""
     for pieces in _worth_trying(verdict, offer):
-        supply = verdict.supply
-        grant = Grant(offer.units * pieces, offer.cap, supply.at, None, 0)
-        if replace(supply, licences=[*supply.licences, grant]).now.holds(verdict.used, verdict.units) is None:
+        level = verdict.supply.with_one_more(offer.units * pieces, offer.cap)
+        if level.holds(verdict.used, verdict.units) is None:
             return pieces
     return None
 
@@ -151,9 +163,8 @@ def _worth_trying(verdict: Verdict, offer: Offer) -> Iterator[int]:
     feature, supply = verdict.supply.feature, verdict.supply
     percent = REACH[feature.overage] if feature else None
     if offer.units > 0 and percent:
-        giving = any(terms.in_force(licence, supply.at) for licence in supply.licences)
         needed = -(-(verdict.used + verdict.units) * 100 // percent)
-        pieces = -(-(needed - (supply.now.limit if giving else 0)) // offer.units)
+        pieces = -(-(needed - (supply.now.limit if supply.given.licences else 0)) // offer.units)
         if 1 < pieces <= MOST_PIECES:
             yield pieces
 
@@ -190,4 +201,4 @@ def _offer(article: Article, key: str, price: Mapping[str, Any] | None) -> Offer
     caps: list[int | None] = [grant.get("max_units_per_claim") for grant in grants]
     amount, currency = (Decimal(price["amount"]), price["currency"]) if price else (article.amount, article.currency)
     return Offer(article.number, article.name, amount, currency, sum(grant["units"] for grant in grants),
-                 None if None in caps else max(cap for cap in caps if cap is not None))  # fmt: skip
+                 None if None in caps else max(cap for cap in caps if cap is not None), price is not None)  # fmt: skip

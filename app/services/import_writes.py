@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import words
 from app.models import Account, AccountMember, Event, UniqueValue, new_id, utc_now
 from app.policy import Access, Role
+from app.problems import TooManyLicences
 from app.services import base_grants, bulks, columns, events
 from app.services.import_changes import Change
-from app.services.import_plans import Plan
+from app.services.import_plans import Plan, Unusable
 
 NAME: Final = "uq_accounts_name_key"
 PIECE: Final = 250
@@ -28,6 +29,7 @@ async def write(db: AsyncSession, access: Access, plan: Plan, changes: Sequence[
 
     Raises:
         Raced: undo all of it, and look again.
+        Unusable: a price model gives an account more licences than it may have.
     """
     new = sorted((c for c in changes if c.new), key=lambda c: c.name_key)
     old = sorted((c for c in changes if c.changes), key=lambda c: c.name_key)
@@ -35,7 +37,10 @@ async def write(db: AsyncSession, access: Access, plan: Plan, changes: Sequence[
     if old:
         await _change(db, access, old, rows)
     await _open(db, new, rows)
-    await base_grants.move(db, access, [_moved(c) for c in (*new, *old)])
+    try:
+        await base_grants.move(db, access, [_moved(c) for c in (*new, *old)])
+    except TooManyLicences as crowded:
+        raise Unusable(crowded.code, crowded.detail.en, crowded.detail.de) from None
     uniques = rows.uniques([*new, *old])
     if await bulks.insert(db, UniqueValue, rows.shared, uniques) < len(uniques):
         raise Raced

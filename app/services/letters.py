@@ -1,15 +1,20 @@
 """What a queued mail says, at the moment it is sent: to whom, in which language, with which link."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import security
+from app import security, words
 from app.models import (
     Account,
     Delivery,
+    Feature,
+    FeatureKind,
     Invitation,
     InvitationStatus,
     MailStatus,
@@ -18,7 +23,7 @@ from app.models import (
     User,
     utc_now,
 )
-from app.services import events, invitations, passwords, users
+from app.services import events, invitations, passwords, recipients, users
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ async def write(
             return await _invitation(db, keys, delivery, url)
         case "password_reset":
             return await _password_reset(db, keys, delivery, url, reset_minutes)
+        case "licence_notice":
+            return await _licence_notice(db, delivery)
         case _:
             user = await db.get(User, delivery.subject_id)
             values = delivery.values | {"at": delivery.created_at}
@@ -81,6 +88,33 @@ async def _password_reset(
     token = await passwords.open_reset(db, keys, delivery.id, user, minutes=minutes)
     values = {"link": f"{url}/reset-password#token={token}", "valid_minutes": minutes}
     return Letter("password_reset", user.email, user.language, values)
+
+
+async def _licence_notice(db: AsyncSession, delivery: Delivery) -> Letter | None:
+    """What the user may still see of it, and wants to: roles and wishes may have changed since."""
+    user, said = await db.get(User, delivery.subject_id), delivery.values["accounts"]
+    if user is None:
+        return None
+    wanted = await recipients.wanting(db, delivery.partner_id, [UUID(a["id"]) for a in said], user.id)
+    keys = {item["feature"] for a in said for item in (*a["ends"], *a["used"])}
+    features = {f.key: f for f in await db.scalars(select(Feature).where(Feature.key.in_(keys)))}
+    now = utc_now()
+
+    def shown(item: dict[str, Any]) -> dict[str, Any]:
+        feature = features[item["feature"]]
+        found = item | {"name": words.both(feature.name)[user.language], "quota": feature.kind == FeatureKind.QUOTA}
+        if "ends_at" not in item:
+            found["full"] = item["used"] >= item["limit"]
+        else:
+            found["ends_at"] = ends_at = datetime.fromisoformat(item["ends_at"])
+            found["days"] = max(1, ceil((ends_at - now) / timedelta(days=1)))
+        return found
+
+    accounts = [{"name": a["name"], "ends": [shown(i) for i in a["ends"]], "used": [shown(i) for i in a["used"]]}
+                for a in said if UUID(a["id"]) in wanted.get(user.id, ())]  # fmt: skip
+    partner = await db.get_one(Partner, delivery.partner_id)
+    values = {"partner_name": partner.name, "accounts": accounts}
+    return Letter("licence_notice", user.email, user.language, values) if accounts else None
 
 
 async def note_outcome(db: AsyncSession, delivery: Delivery, *, sent: bool) -> None:

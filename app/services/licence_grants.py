@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Account, AccountArticle, Feature, FeatureKind, Licence, LicenceSource
+from app.models import Account, AccountArticle, Feature, FeatureKind, Licence, LicenceSource, SuspendedBy
 from app.policy import Access
 from app.problems import Fault, Invalid, Text
 from app.services import events, pools, terms, time_zones
@@ -30,17 +30,26 @@ async def begin(
 ) -> list[Licence]:
     """Grant what purchases bring: so many times each of their grants; a switch is on or off. Their pools are held.
 
+    What operators have suspended of the purchase that it continues goes on suspended.
+
     Raises:
         Invalid: it would be more than can be counted.
+        TooManyLicences: the account has as many of a feature as it may have.
     """
+    pairs = sorted({(account.id, grant["feature"]) for purchase in purchases for grant in purchase.grants})
+    await pools.refuse_crowded(db, account.partner_id, pairs)
     kinds = await _kinds(db, (grant for purchase in purchases for grant in purchase.grants))
     zone = await time_zones.of(db, account)
-    found = [_licence(purchase, grant, kinds[grant["feature"]], zone)
-             for purchase in purchases for grant in purchase.grants]  # fmt: skip
+    found: list[Licence] = []
+    for purchase in purchases:
+        suspended = await _suspended(db, purchase)
+        found += [_licence(purchase, grant, kinds[grant["feature"]], zone, suspended.get(grant["feature"], {}))
+                  for grant in purchase.grants]  # fmt: skip
     return _granted(db, access, found)
 
 
-def _licence(purchase: AccountArticle, grant: Mapping[str, Any], kind: FeatureKind, zone: ZoneInfo) -> Licence:
+def _licence(purchase: AccountArticle, grant: Mapping[str, Any], kind: FeatureKind, zone: ZoneInfo,
+             suspended: Mapping[str, Any]) -> Licence:  # fmt: skip
     units = grant["units"] * (1 if kind == FeatureKind.SWITCH else purchase.quantity)
     if units > MAX_UNITS:
         raise Invalid(errors=[Fault("/quantity", "too_many_units", TOO_MANY)])
@@ -52,11 +61,17 @@ def _licence(purchase: AccountArticle, grant: Mapping[str, Any], kind: FeatureKi
         max_units_per_claim=grant.get("max_units_per_claim"), grace_days=grant.get("grace_days") or 0,
         starts_at=purchase.starts_at, ends_at=min(ends, default=None), source=LicenceSource.ARTICLE,
         account_article_id=purchase.id, article=purchase.article, order_number=purchase.order_number,
+        **suspended,
     )  # fmt: skip
 
 
 async def by_hand(db: AsyncSession, access: Access, account: Account, values: Mapping[str, Any]) -> Licence:
-    """Grant one licence that nothing sold; its pool is held."""
+    """Grant one licence that nothing sold; its pool is held.
+
+    Raises:
+        TooManyLicences: the account has as many of the feature as it may have.
+    """
+    await pools.refuse_crowded(db, account.partner_id, [(account.id, values["feature"])])
     licence = Licence(partner_id=account.partner_id, account_id=account.id, source=LicenceSource.MANUAL, **values)
     _granted(db, access, [licence])
     await db.flush()
@@ -89,6 +104,17 @@ async def of_purchase(db: AsyncSession, purchase: AccountArticle) -> Sequence[Li
     """The licences that a purchase brought."""
     found = select(Licence).where(Licence.account_article_id == purchase.id, Licence.account_id == purchase.account_id)
     return (await db.scalars(found.order_by(Licence.feature, Licence.id))).all()
+
+
+async def _suspended(db: AsyncSession, purchase: AccountArticle) -> dict[str, Mapping[str, Any]]:
+    """How operators have suspended licences of the purchase that this one continues, by feature."""
+    before = purchase.renews_id or purchase.replaces_id
+    if before is None:
+        return {}
+    found = select(Licence).where(Licence.account_article_id == before, Licence.account_id == purchase.account_id,
+                                  Licence.suspended_by == SuspendedBy.OPERATOR)  # fmt: skip
+    kept = ("suspended_at", "suspended_by", "suspension_reason")
+    return {licence.feature: {name: getattr(licence, name) for name in kept} for licence in await db.scalars(found)}
 
 
 def _granted(db: AsyncSession, access: Access, licences: list[Licence]) -> list[Licence]:

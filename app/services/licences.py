@@ -40,7 +40,7 @@ def state_at(at: Any) -> Any:
     """`terms.state` at that moment, as the database works it out."""
     return case(
         (Licence.revoked_at <= at, said(S.REVOKED)),
-        (at >= terms.OVER, said(S.EXPIRED)),
+        (at >= terms.over_of(Licence), said(S.EXPIRED)),
         (Licence.suspended_by.is_not(None), said(S.SUSPENDED)),
         (Licence.starts_at > at, said(S.SCHEDULED)),
         (Licence.ends_at <= at, said(S.GRACE)),
@@ -111,6 +111,7 @@ async def grant(db: AsyncSession, access: Access, values: Mapping[str, Any]) -> 
     Raises:
         AccountSuspended, AccountArchived: nothing is granted there.
         Invalid: no such feature, or none to be had; more than one of a switch; a period that is none.
+        TooManyLicences: the account has as many of the feature as it may have.
     """
     account = await accounts.get(db, access, lock=True)
     accounts.refuse_inactive(account)
@@ -132,6 +133,7 @@ async def update(db: AsyncSession, access: Access, licence: Licence, patch: Mapp
         LicenceNotByHand: it comes from a purchase or a price model.
         LicenceOver: it was revoked.
         Invalid: more than one of a switch; an end that is not after the start.
+        TooManyLicences: it has expired, and the account has as many of the feature as it may have.
     """
     if licence.source != LicenceSource.MANUAL:
         raise LicenceNotByHand
@@ -141,6 +143,8 @@ async def update(db: AsyncSession, access: Access, licence: Licence, patch: Mapp
         _check_units(await _feature(db, licence.feature), patch["units"])
     if patch.get("ends_at") is not None and patch["ends_at"] <= licence.starts_at:
         raise _wrong("/ends_at", "not_after_start", AFTER_START)
+    if terms.state(licence, utc_now()) == S.EXPIRED:
+        await pools.refuse_crowded(db, licence.partner_id, [(licence.account_id, licence.feature)])
     return await _change(db, access, "licence.updated", licence, patch)
 
 

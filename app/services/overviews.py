@@ -123,7 +123,7 @@ def _purchases() -> Select[Any]:
 
 _HELD: Final = (
     select(*(c for c in Licence.__mapper__.columns if c.key != "version"), licences.state_at(AT).label("state"),
-           terms.OVER.label("over_at"))
+           terms.over_of(Licence).label("over_at"))
     .where(Licence.partner_id == PARTNER, Licence.account_id == ACCOUNT, terms.lasting(AT))
     .cte("held")
 )  # fmt: skip

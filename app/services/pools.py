@@ -1,13 +1,19 @@
 """The rows that whoever uses or changes an entitlement waits for: see decision 13."""
 
+from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Text, Uuid, column, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Usage
-from app.services import bulks
+from app.models import Licence, Usage, utc_now
+from app.problems import TooManyLicences
+from app.services import bulks, terms
+
+MOST_LICENCES: Final = 1_000
+"""How many licences a pool has that are not over: every claim reads all of them."""
 
 
 async def hold(db: AsyncSession, partner_id: UUID, account_id: UUID, features: Iterable[str]) -> dict[str, int]:
@@ -44,3 +50,24 @@ async def hold_many(db: AsyncSession, partner_id: UUID, pools: Iterable[tuple[UU
         .order_by(Usage.account_id, Usage.feature)
         .with_for_update(of=Usage)
     )
+
+
+async def refuse_crowded(db: AsyncSession, partner_id: UUID, coming: Iterable[tuple[UUID, str]]) -> None:
+    """See that pools, which are held, have room for these licences: one for each account and feature that is named.
+
+    Raises:
+        TooManyLicences: of a feature the account would have more than any may have.
+    """
+    wanted = Counter(coming)
+    accounts, features = {account_id for account_id, _ in wanted}, {feature for _, feature in wanted}
+    found = await db.execute(
+        select(Licence.account_id, Licence.feature, func.count())
+        .where(
+            Licence.partner_id == partner_id, Licence.account_id == func.any(literal(list(accounts), ARRAY(Uuid()))),
+            Licence.feature.in_(features), terms.lasting(utc_now()),
+        )
+        .group_by(Licence.account_id, Licence.feature)
+    )  # fmt: skip
+    had = {(account_id, feature): count for account_id, feature, count in found}
+    if any(had.get(pool, 0) + count > MOST_LICENCES for pool, count in wanted.items()):
+        raise TooManyLicences

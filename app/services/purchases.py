@@ -32,6 +32,7 @@ async def buy(db: AsyncSession, access: Access, values: Mapping[str, Any]) -> Ac
     Raises:
         AccountSuspended, AccountArchived: nothing is bought there.
         Invalid: no such article, or not sold (then); no such price; a period that is none; too many units.
+        TooManyLicences: the account has as many of a feature as it may have.
     """
     return (await buy_all(db, access, [values]))[0]
 
@@ -83,7 +84,7 @@ async def renew(db: AsyncSession, access: Access, account: Account, purchase: Ac
         AccountSuspended: nothing is bought there.
         PurchaseOver, PurchaseContinued, PurchaseOpenEnded: it cannot be renewed (any more).
         ArticleNotSold: its article is not sold (then).
-        Invalid: as `buy`; a start before the end.
+        Invalid, TooManyLicences: as `buy`; a start before the end.
     """
     accounts.refuse_inactive(account)
     (article,) = await _articles(db, [purchase.article])
@@ -111,7 +112,7 @@ async def upgrade(db: AsyncSession, access: Access, account: Account, purchase: 
     Raises:
         AccountSuspended: nothing is bought there.
         PurchaseOver, PurchaseContinued: it cannot be upgraded (any more).
-        Invalid: as `buy`; the moment is not within its period.
+        Invalid, TooManyLicences: as `buy`; the moment is not within its period.
     """
     accounts.refuse_inactive(account)
     (article,) = await _articles(db, [values["article"]])

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, Final, cast
 from uuid import UUID
@@ -122,14 +123,18 @@ class Tally:
         if self.empty:
             return
         if self._freed:
-            ids, reasons, references = ([row[n] for row in self._freed] for n in ("id", *COLUMNS[11:13]))
-            await run(line, FREE, self.partner_id, self.account_id, self.at, ids, reasons, references)
-        names = tuple(self._said[0])
+            sent = [[row[name] for row in self._freed] for name in ("id", "release_reason", "release_reference")]
+            await run(line, FREE, self.partner_id, self.account_id, self.at, *sent)
         changes = {key: used - self._before[key] for key, used in self.used.items() if used != self._before[key]}
-        counted = await run(
-            line, _statement(names), self.partner_id, self.account_id, list(changes), list(changes.values()),
-            *bulks.gathered(Claim, COLUMNS, self._made), *bulks.gathered(Event, names, self._said),
-        )  # fmt: skip
+        if len(self._made) == len(self._said) == 1:  # as most are: values cost the driver less than arrays of one
+            ((key, units),) = changes.items()
+            statement, sent = of_one(), [key, units, *bulks.flat(Claim, self._made), *bulks.flat(Event, self._said)]
+        else:
+            names = tuple(self._said[0])
+            statement, sent = _of_all(names), [list(changes), list(changes.values()),
+                                               *bulks.gathered(Claim, COLUMNS, self._made),
+                                               *bulks.gathered(Event, names, self._said)]  # fmt: skip
+        counted = await run(line, statement, self.partner_id, self.account_id, *sent)
         if len(counted) != len(changes):
             raise RuntimeError("units of a pool that is not there")
 
@@ -143,12 +148,22 @@ _COUNT: Final = """
     UPDATE usages AS u SET used = u.used + r.units FROM unnest($3::text[], $4::int4[]) AS r(feature, units)
      WHERE u.partner_id = $1 AND u.account_id = $2 AND u.feature = r.feature RETURNING 1
 """
+_COUNT_ONE: Final = """
+    UPDATE usages SET used = used + $4 WHERE partner_id = $1 AND account_id = $2 AND feature = $3 RETURNING 1
+"""
 
 
-def _statement(said: tuple[str, ...]) -> str:
+@cache
+def _of_all(said: tuple[str, ...]) -> str:
     """Claims, what the change log says of them, and how many units are in use by then."""
     made, events_ = bulks.gathering(Claim, COLUMNS, 5), bulks.gathering(Event, said, 5 + len(COLUMNS))
     return f"WITH made AS ({made}), said AS ({events_}) {_COUNT}"
+
+
+@cache
+def of_one() -> str:
+    made, said = bulks.inserting(Claim, 1, 5), bulks.inserting(Event, 1, 5 + bulks.width(Claim))
+    return f"WITH made AS ({made}), said AS ({said}) {_COUNT_ONE}"
 
 
 def refusal(verdict: Verdict) -> Problem:

@@ -80,13 +80,18 @@ def in_force(term: Term | Licence, at: datetime) -> bool:
     return ends is None or at < ends or (term.grace_days > 0 and at < (over_at(term) or ends))
 
 
-OVER: Final = Licence.ends_at + Licence.grace_days * literal_column("interval '24 hours'", Interval())
-"""`over_at`, in SQL."""
+DAY: Final = literal_column("interval '24 hours'", Interval())
+
+
+def over_of(licence: Any) -> ColumnElement[datetime]:
+    """`over_at`, in SQL."""
+    return licence.ends_at + licence.grace_days * DAY
 
 
 def lasting(at: Any) -> ColumnElement[bool]:
     """Of a row of licences, in SQL: whether it gives its units at that moment or may do so later."""
-    return and_(or_(Licence.revoked_at.is_(None), Licence.revoked_at > at), or_(Licence.ends_at.is_(None), at < OVER))
+    over = over_of(Licence)
+    return and_(or_(Licence.revoked_at.is_(None), Licence.revoked_at > at), or_(Licence.ends_at.is_(None), over > at))
 
 
 def giving(at: Any) -> ColumnElement[bool]:

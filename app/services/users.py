@@ -99,7 +99,7 @@ async def me(db: AsyncSession, caller: Caller) -> MeView:
 
 
 async def update(db: AsyncSession, caller: Caller, user: User, values: dict[str, Any]) -> None:
-    """Change the caller's own name or language."""
+    """Change the caller's own name, language or wishes."""
     if "name" in values:
         values = values | {"name_search": words.search_key(values["name"])}
     before, after = events.changed(user, values)
