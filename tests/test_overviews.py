@@ -67,7 +67,7 @@ async def catalogue(world: World, chance: random.Random) -> list[str]:
         keys.append(key)
     grants = [shop.grant(keys[n], 1 + n, "P1M" if n % 2 else None, grace_days=3 * n) for n in range(4)]
     for n, (price, currency) in enumerate(
-        (("12.50", "EUR"), ("0.0042", "USD"), ("1200", "JPY"), ("7.125", "KWD"), ("3.1", "XAU"))
+        (("12.50", "EUR"), ("0.0042", "USD"), ("1200", "JPY"), ("7.1", "KWD"), ("3.1", "XAU"))
     ):
         await shop.article(world, f"A-{n}", *grants[: n + 1], price=price, currency=currency,
                            name={"de": ODD} if n == 1 else {"en": f"Article {n}", "de": ""})  # fmt: skip
