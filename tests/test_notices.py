@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
@@ -461,6 +462,16 @@ async def test_mail_speaks_of_all_accounts_together_and_no_name_is_markup(world:
     assert "<b>Ost & Co</b>" in text_of(mail)
     assert "&lt;b&gt;Ost &amp; Co&lt;/b&gt;" in html.get_content()
     assert "<b>" not in html.get_content()
+    await feature(world, "<i>loggers</i>")
+    await licence(world, second, "<i>loggers</i>", 3, ends_at=in_days(6))
+    assert await look(world, account, utc_now() + 2 * HOUR) == {"ends_in_7_days": 1}
+    newest = (await world.mails())[0]
+    assert newest["Subject"] == "<b>Ost & Co</b>: licences end soon"
+    html = newest.get_body(("html",))
+    assert html is not None
+    assert html.get_content().count("&lt;b&gt;Ost &amp; Co&lt;/b&gt;") == 3  # title, heading, and its place in the list
+    assert "&lt;I&gt;Loggers&lt;/I&gt;: a licence for 3 units" in html.get_content()
+    assert not {"<b>", "<I>"} & set(re.findall(r"<[^>]*>", html.get_content()))
 
 
 # --- once ---
@@ -468,6 +479,7 @@ async def test_mail_speaks_of_all_accounts_together_and_no_name_is_markup(world:
 
 async def test_many_workers_at_once_tell_each_notice_once(world: World):
     account, anna = await customer(world)
+    assert await look(world, account) == {}
     await licence(world, account, "assets", 10, ends_at=in_days(20))
     await use(anna, account, 10)
     await world.worker().number_all()
