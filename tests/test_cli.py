@@ -345,7 +345,7 @@ def test_contract_on_disk_is_checked_against_the_application(shell: Shell):
 
 POLICIES = (
     "SELECT tablename, policyname, cmd, roles::text, qual, with_check, c.relrowsecurity, c.relforcerowsecurity"
-    " FROM pg_policies p JOIN pg_class c ON c.relname = p.tablename ORDER BY 1, 2"
+    " FROM pg_policies p JOIN pg_class c ON c.oid = format('%I.%I', schemaname, tablename)::regclass ORDER BY 1, 2"
 )
 GRANTS = (
     "SELECT 'table', relname, relacl::text FROM pg_class WHERE relnamespace = 'public'::regnamespace"

@@ -38,7 +38,8 @@ class Statements:
 
     def __init__(self, world: World) -> None:
         self._said: list[str] = []
-        event.listen(world.app.state.engine.sync_engine, "connect", self._listen)
+        for engine in (world.app.state.engine, world.app.state.lines._engine):
+            event.listen(engine.sync_engine, "connect", self._listen)
 
     def _listen(self, connection: Any, _record: object) -> None:
         connection.driver_connection.add_log_listener(self._note)
