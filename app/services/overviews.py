@@ -39,6 +39,7 @@ MOST_PEOPLE: Final = 1000
 """Members, and invitations."""
 MOST: Final = 100
 """Of anything else."""
+_COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 AT: Final = param("at", DateTime(timezone=True))
 
 
@@ -46,7 +47,7 @@ def read(document: Sequence[str], known: Columns, access: Access, at: datetime) 
     """What `WANTED` found at that moment, as JSON as this caller sees it."""
     account, pools, rest = document
     row: Any = SimpleNamespace(**json.loads(account))  # its values as whoever reads the row has them
-    own = json.dumps(accounts.shown(known, access, row), ensure_ascii=False, separators=(",", ":"))
+    own = _COMPACT.encode(accounts.shown(known, access, row))
     found = [_entitlement(pool, at) for pool in orjson.loads(pools)]
     shown, more = orjson.dumps(found[:MOST]).decode(), "true" if len(found) > MOST else "false"
     return f'{{"account":{own},{rest},"entitlements":{shown},"entitlements_more":{more}}}'

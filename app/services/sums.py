@@ -1,6 +1,7 @@
 """What licences give together, at one moment and from one moment to the next."""
 
 from collections import Counter
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import NamedTuple, Protocol
 
@@ -22,6 +23,12 @@ class Sum(NamedTuple):
     licences: int = 0
     units: int = 0
     cap: int | None = None
+
+    @classmethod
+    def of(cls, licences: Sequence[Granting]) -> "Sum":
+        caps = [licence.max_units_per_claim for licence in licences]
+        cap = None if None in caps else max((c for c in caps if c is not None), default=None)
+        return cls(len(caps), sum(licence.units for licence in licences), cap)
 
     def plus(self, units: int, cap: int | None) -> "Sum":
         """With one more of them; one without a cap lifts those of all others."""

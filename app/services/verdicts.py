@@ -50,8 +50,7 @@ class Grant(NamedTuple):
     revoked_at: datetime | None = None
 
 
-@dataclass(frozen=True)
-class FeatureTerms:
+class FeatureTerms(NamedTuple):
     """What of a feature counts here."""
 
     key: str
@@ -61,8 +60,7 @@ class FeatureTerms:
     archived: bool
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(NamedTuple):
     """How much there is at a moment, whoever uses it."""
 
     licensed: bool
@@ -100,18 +98,11 @@ class Supply:
 
     def level(self, at: datetime) -> Level:
         """What there is at that moment, if nothing but the clock changes."""
-        return self._level(self._sum(at))
+        return self._level(Sum.of([licence for licence in self.licences if terms.in_force(licence, at)]))
 
     def with_one_more(self, units: int, cap: int | None) -> Level:
         """What there would be now with another licence."""
         return self._level(self.given.plus(units, cap))
-
-    def _sum(self, at: datetime) -> Sum:
-        found = Sum()
-        for licence in self.licences:
-            if terms.in_force(licence, at):
-                found = found.plus(licence.units, licence.max_units_per_claim)
-        return found
 
     def _level(self, given: Sum) -> Level:
         """A feature's default stands in when no licence is in force; an archived one gives none. A switch is on or
@@ -129,9 +120,13 @@ class Supply:
         return Level(given.licences > 0 or default > 0, limit, reach, given.cap)
 
     @cached_property
+    def _giving(self) -> Sequence[Granting]:
+        return [licence for licence in self.licences if terms.in_force(licence, self.at)]
+
+    @cached_property
     def given(self) -> Sum:
         """What the licences in force now give together."""
-        return self._sum(self.at)
+        return Sum.of(self._giving)
 
     @cached_property
     def now(self) -> Level:
@@ -157,10 +152,11 @@ class Supply:
 
         One sweep over all of them: what is asked of a pool costs little more with many licences than with few.
         """
+        if not self._turns:
+            return
         running = Running()
-        for licence in self.licences:
-            if terms.in_force(licence, self.at):
-                running.turn(1, licence)
+        for licence in self._giving:
+            running.turn(1, licence)
         for at, turns in groupby(self._turns, key=lambda turn: turn[0]):
             for _, sign, licence in turns:
                 running.turn(sign, licence)
@@ -174,8 +170,7 @@ class Supply:
     @property
     def expires_at(self) -> datetime | None:
         """The earliest end of a licence in force; its days of grace come after it."""
-        ends = [licence.ends_at for licence in self.licences if terms.in_force(licence, self.at)]
-        return min((end for end in ends if end is not None), default=None)
+        return min((licence.ends_at for licence in self._giving if licence.ends_at is not None), default=None)
 
 
 @dataclass(frozen=True)
