@@ -1,6 +1,5 @@
 """The one guard: who calls, in which role, is it allowed; then the session is confined to the partner."""
 
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -23,10 +22,12 @@ from app.models import PLATFORM, Partner, PartnerMember, User, new_id
 from app.models.partner import PartnerStatus
 from app.policy import WITH_SESSION_ONLY, Access, Caller, Permission, Role, allowing, decide
 from app.problems import KINDS, Forbidden, InsufficientScope, NotFound, Problem
+from app.recent import Recent
 from app.standing import (
     AS_BEFORE,
     GLANCE,
     STANDING,
+    WIDTH,
     Standing,
     Token,
     asked_as_before,
@@ -148,7 +149,7 @@ class Gate:
             statement = _with_guess(guess) if guess is None or guess.lasting else _with_guess.__wrapped__(guess)
             found, more = await look_up_express(line, self.token, self.partner_id, statement, **values)
             access = _granted_in_partner(self.request, self.token, found, self.permission, self.partner_id)
-            _note(self.token, self.partner_id, found)
+            _familiar.note((self.token.session_id, self.partner_id), found)
             await recall_express(self.request, line, self.partner_id, access.user_id)
             yield Inside(access, line, *more)
 
@@ -164,11 +165,11 @@ class Gate:
         found = await lines.one(_at_a_glance(guess), **asked_of(self.token, self.partner_id, None), **values)
         if found is None or found[-1] is None:
             return None
-        standing = Standing(*found[:7])
+        standing = Standing(*found[:WIDTH])
         if standing.partner_status is None or long_unseen(standing):
             return None
         access = _granted_in_partner(self.request, self.token, standing, self.permission, self.partner_id)
-        _note(self.token, self.partner_id, standing)
+        _familiar.note((self.token.session_id, self.partner_id), standing)
         self.request.scope["gate"] = PASSED
         return Glance(access, found[-1])
 
@@ -207,14 +208,8 @@ class Presumed:
     was: Standing
 
 
-_familiar: OrderedDict[tuple[UUID, UUID], Standing] = OrderedDict()
-
-
-def _note(token: Token, partner_id: UUID, standing: Standing) -> None:
-    """Somebody was let in."""
-    _familiar[token.session_id, partner_id] = standing
-    if len(_familiar) > MAX_FAMILIAR:
-        _familiar.popitem(last=False)
+_familiar = Recent[tuple[UUID, UUID], Standing](MAX_FAMILIAR)
+"""Sessions that were let into a partner, and what they were there."""
 
 
 @lru_cache(maxsize=128)

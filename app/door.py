@@ -4,7 +4,6 @@ What that is, is worked out only for those who may see it; and for whoever was l
 transaction of its own: one round trip.
 """
 
-from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,9 +18,11 @@ from app.express import Inside, Prepared, transaction
 from app.lines import Lines
 from app.models import Account, AccountMember, Partner, PartnerMember, User
 from app.policy import ACCOUNT_ROLES, GRANTS, PARTNER_ROLES, Access, Permission, Role, allowing
+from app.recent import Recent
 from app.standing import (
     GLANCE_IN_ACCOUNT,
     STANDING,
+    WIDTH,
     Standing,
     Token,
     asked_of,
@@ -31,7 +32,6 @@ from app.standing import (
 )
 
 MAX_FAMILIAR: Final = 10_000
-WIDTH: Final = 7
 
 
 class Question:
@@ -103,9 +103,7 @@ class Door:
                 line, self.token, self.partner_id, self.question.inside, self.account_id, **values
             )
             access = self._admit(found)
-            _familiar[self.token.session_id, self.account_id] = None
-            if len(_familiar) > MAX_FAMILIAR:
-                _familiar.popitem(last=False)
+            _familiar.note((self.token.session_id, self.account_id), None)
             yield Inside(access, line, *more)
 
     def _asked(self) -> dict[str, Any]:
@@ -119,7 +117,8 @@ class Door:
         return access
 
 
-_familiar: OrderedDict[tuple[UUID, UUID], None] = OrderedDict()
+_familiar = Recent[tuple[UUID, UUID], None](MAX_FAMILIAR)
+"""Sessions that were let into an account."""
 
 
 def at_door(permission: Permission, value: Any) -> Any:

@@ -1,6 +1,5 @@
 """Routes of the express lane: what was understood of a query string once is answered without FastAPI the next time."""
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, cast
@@ -15,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.access import permissions_of
 from app.db import is_outage, is_transient
 from app.problems import Problem, Unavailable
+from app.recent import Recent
 from app.rest import IdempotentRoute, Route, conditional, refuse_ungated, tags_content, with_retries
 from app.strict import StrictRequest
 
@@ -30,7 +30,7 @@ class ExpressRoute(Route):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.understood = OrderedDict[bytes, Mapping[str, Any]]()
+        self.understood = Recent[bytes, Mapping[str, Any]](MAX_KEPT)
         super().__init__(*args, **kwargs)
         (gate,) = [d for d in self.dependant.dependencies if permissions_of(d)]
         self._open, self._gate = cast("Any", gate.call), cast("str", gate.name)
@@ -41,9 +41,7 @@ class ExpressRoute(Route):
     async def _note(self, **values: Any) -> Response:
         query: bytes = values[self._gate].request.scope["query_string"]
         if len(query) <= MAX_LENGTH:
-            self.understood[query] = {k: v for k, v in values.items() if k != self._gate}
-            if len(self.understood) > MAX_KEPT:
-                self.understood.popitem(last=False)
+            self.understood.note(query, {k: v for k, v in values.items() if k != self._gate})
         return await self._answer(**values)
 
     async def again(self, request: Request, ids: Mapping[str, UUID], known: Mapping[str, Any]) -> Response:
@@ -96,7 +94,7 @@ async def _again(
 
 
 class PostRoute(IdempotentRoute):
-    """A `POST {a}/…` whose endpoint takes a turnstile and a body, and nothing else.
+    """A POST whose endpoint takes a gate (or a turnstile) and a body, and nothing else.
 
     What is as usual is put together without FastAPI. With anything that is not (another form of an id, a query string,
     an Idempotency-Key, a body that is not valid), FastAPI does it, and says what is wrong.
@@ -109,14 +107,16 @@ class PostRoute(IdempotentRoute):
         self._open, self._gate, self._body = cast("Any", gate.call), cast("str", gate.name), field.name
         self._model = cast("type[BaseModel]", field.field_info.annotation)
 
-    async def at_once(self, scope: Scope, receive: Receive, ids: Mapping[str, str]) -> tuple[Response | None, Receive]:
+    async def at_once(
+        self, scope: Scope, receive: Receive, texts: Mapping[str, str]
+    ) -> tuple[Response | None, Receive]:
         """The answer; none if it is to be had the usual way, and what is to be read there.
 
         Raises:
             Problem: any that the usual way would answer with.
         """
-        partner_id, account_id = _uuid(ids["partner_id"]), _uuid(ids["account_id"])
-        if partner_id is None or account_id is None or scope["query_string"] or _has_key(scope):
+        ids = _ids(texts)
+        if ids is None or scope["query_string"] or _has_key(scope):
             return None, receive
         request = StrictRequest(scope, receive)
         await request.check(expects_body=True)
@@ -127,7 +127,7 @@ class PostRoute(IdempotentRoute):
             return None, _once_more(given)
 
         async def once(request: Request) -> Response:
-            gate = await self._open(request, partner_id, account_id)
+            gate = await self._open(request, **ids)
             response: Response = await self.endpoint(**{self._body: body, self._gate: gate})
             refuse_ungated(request)
             return response

@@ -1,9 +1,9 @@
 """Who calls, and what they are there: read from the token, and in one statement from the database."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from fastapi import Request
@@ -75,6 +75,9 @@ class Standing:
         member = {self.partner_role} if self.partner_role else set[Role]()
         return member | ({Role.OPERATOR} if self.operator else set[Role]())
 
+
+WIDTH: Final = len(fields(Standing))
+"""How many columns of a statement make one."""
 
 _PARTNER, _ACCOUNT = param("partner", Uuid()), param("account", Uuid())
 
@@ -204,10 +207,10 @@ async def look_up_express(
     found = await statement.one(line, **asked_of(token, partner_id, account_id), **values)
     if found is None:
         raise Unauthenticated
-    standing = Standing(*found[:7])
+    standing = Standing(*found[:WIDTH])
     if long_unseen(standing):
         await _USED_EXPRESS.all(line, session=token.session_id, now=utc_now())
-    return standing, found[7:]
+    return standing, found[WIDTH:]
 
 
 def long_unseen(standing: Standing) -> bool:

@@ -5,9 +5,8 @@ ago is refused. Strangers do not get that far, so that they wait for nobody and 
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
 from typing import Any, Final, Protocol, cast
@@ -38,10 +37,10 @@ from app.models import Account, AccountStatus, utc_now
 from app.policy import Access, Permission
 from app.problems import Problem, Unauthenticated
 from app.queues import Queues
-from app.standing import SEEN_EVERY, STANDING, Standing, Token, look_up_express, token_of
+from app.recent import Recent
+from app.standing import SEEN_EVERY, STANDING, WIDTH, Standing, Token, look_up_express, token_of
 
 MAX_INTRODUCED: Final = 10_000
-WIDTH: Final = len(fields(Standing))
 
 
 class Pool(Protocol):
@@ -109,15 +108,12 @@ class Turnstile:
     async def _introduce(self, holds: Lines) -> None:
         """Make sure, in a transaction of its own, that this is no stranger: every few minutes."""
         who, now = (self.token.session_id, self.partner_id, self.account_id), time.monotonic()
-        if _introduced.get(who, 0) > now:
+        if (_introduced.get(who) or 0) > now:
             return
         async with holds.transaction(self.partner_id, "") as line:
             found, _ = await look_up_express(line, self.token, self.partner_id, _CALLER, self.account_id)
             self.admit(found)
-        _introduced[who] = now + SEEN_EVERY.total_seconds()
-        _introduced.move_to_end(who)
-        if len(_introduced) > MAX_INTRODUCED:
-            _introduced.popitem(last=False)
+        _introduced.note(who, now + SEEN_EVERY.total_seconds())
 
     def admit(self, found: Standing) -> Access:
         """Raises:
@@ -126,7 +122,7 @@ class Turnstile:
         return granted_in_account(self.request, self.token, found, self.permission, self.partner_id, self.account_id)
 
 
-_introduced: OrderedDict[tuple[UUID, UUID, UUID], float] = OrderedDict()
+_introduced = Recent[tuple[UUID, UUID, UUID], float](MAX_INTRODUCED)
 """Until when it is enough to ask who calls together with what they ask for."""
 _CALLER: Final = Prepared(STANDING)
 

@@ -5,7 +5,6 @@ durability, by the best SQL we know: one statement a request, JSON built by Post
 There is no token, guard or row-level security, nothing is checked, and one partner is all it knows.
 """
 
-import os
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -26,6 +24,7 @@ from app.services import bulks, counters, tallies
 from app.services.columns import Columns, definition
 from app.services.events import commitment
 from bench.databases import PARTNER, SESSION, USER, properties
+from bench.pool import opened
 
 # Concatenated rather than built by json_build_object: a tenth faster, and JSON all the same.
 ITEM: Final = """
@@ -83,15 +82,8 @@ columns = Columns(0, tuple(definition(row) for row in properties(PARTNER)))
 @asynccontextmanager
 async def lifespan(_: Starlette) -> AsyncGenerator[None]:
     global pool
-    pool = await asyncpg.create_pool(  # pyright: ignore[reportUnknownMemberType] - it has no types
-        os.environ["BENCH_DATABASE_URL"], min_size=10, max_size=10, reset=_nothing, server_settings=PLANNING
-    )
-    yield
-    await pool.close()
-
-
-async def _nothing(_: Any) -> None:
-    """Statements that change no setting leave nothing to be reset: a round trip less."""
+    async with opened(PLANNING) as pool:
+        yield
 
 
 async def page(request: Request) -> Response:

@@ -4,13 +4,11 @@ The same payload from the same tables by the best SQL we know, limits and next c
 token, no guard, no row-level security, and one partner is all it knows.
 """
 
-import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +16,7 @@ from starlette.routing import Route
 
 from bench.ceiling import ITEM
 from bench.databases import PARTNER
+from bench.pool import opened
 
 
 def _or_null(expression: str) -> str:
@@ -175,15 +174,8 @@ pool: Any = None
 @asynccontextmanager
 async def lifespan(_: Starlette) -> AsyncGenerator[None]:
     global pool
-    pool = await asyncpg.create_pool(  # pyright: ignore[reportUnknownMemberType] - it has no types
-        os.environ["BENCH_DATABASE_URL"], min_size=10, max_size=10, reset=_nothing, server_settings=PLANNING
-    )
-    yield
-    await pool.close()
-
-
-async def _nothing(_: Any) -> None:
-    """Statements that change no setting leave nothing to be reset: a round trip less."""
+    async with opened(PLANNING) as pool:
+        yield
 
 
 async def overview(request: Request) -> Response:

@@ -122,7 +122,7 @@ async def test_connections_that_the_server_ends_cost_no_claim(world: World, owne
         await asyncio.sleep(0.002 * (n % 4))
         ended += await owner.value(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'tenantry_app'"
-            " AND datname = current_database() AND query LIKE '%usages%'"
+            " AND datname = current_database()"  # at whatever they are
         )
         answers = await asyncio.gather(*calls)
         assert {a.status_code for a in answers} <= {201, 503}  # lost while it was being committed: nobody knows

@@ -37,6 +37,7 @@ from app.routers import (
 ROUTERS = [
     claims.claiming,
     accounts.table,
+    accounts.opening,
     *(r.router for r in (claims, accounts, overviews, account_searches, account_batches)),
     account_imports.uploads,
     *(r.router for r in (

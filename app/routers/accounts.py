@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from app.access import Gate, at_gate, in_account
 from app.db import Db
 from app.idempotency import remember_express
-from app.lanes import ExpressRoute
+from app.lanes import ExpressRoute, PostRoute
 from app.models import Account
 from app.policy import Access, Permission
 from app.problems import (
@@ -31,6 +31,7 @@ from app.services import accounts, columns, histories, lists, openings, tables
 AT: Any = {"prefix": "/v1/partners/{partner_id}/accounts", "tags": ["accounts"]}
 router = APIRouter(**AT, route_class=IdempotentRoute)
 table = APIRouter(**AT, route_class=ExpressRoute)
+opening = APIRouter(**AT, route_class=PostRoute)
 
 MayCreate = Annotated[Gate, at_gate(Permission.ACCOUNT_CREATE)]
 MayList = Annotated[Gate, at_gate(Permission.ACCOUNT_LIST)]
@@ -45,7 +46,7 @@ ColumnNames = Annotated[
 ]  # fmt: skip
 
 
-@router.post(
+@opening.post(
     "", response_model=AccountRead, status_code=201, openapi_extra=raises(NameTaken, ValueTaken, PropertyNotEditable)
 )
 async def create_account(body: AccountCreate, gate: MayCreate) -> Response:
@@ -65,10 +66,10 @@ async def _created_at_once(body: AccountCreate, gate: Gate) -> Response | None:
     known, presumed = columns.kept(gate.partner_id), gate.presumed
     if known is None or presumed is None:
         return None
-    opening = await openings.at_once(presumed.access, known, **dict(body))
-    if opening is None or not await gate.write(opening, presumed, known.version, columns.lock_of(gate.partner_id)):
+    step = await openings.at_once(presumed.access, known, **dict(body))
+    if step is None or not await gate.write(step, presumed, known.version, columns.lock_of(gate.partner_id)):
         return None
-    return _created(gate, presumed.access, known, opening.opened)
+    return _created(gate, presumed.access, known, step.opened)
 
 
 def _created(gate: Gate, access: Access, known: columns.Columns, account: Account) -> Response:

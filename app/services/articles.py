@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Article, BillingPeriod
@@ -16,6 +16,15 @@ from app.services.grants import OF_ARTICLE
 
 BACKWARDS: Final = Text("Must be later than active_from_at.", "Muss nach active_from_at liegen.")
 
+
+def sellable_at(at: Any) -> ColumnElement[bool]:
+    """`sellable`, in SQL."""
+    return and_(
+        Article.archived_at.is_(None), or_(Article.active_from_at.is_(None), Article.active_from_at <= at),
+        or_(Article.active_until_at.is_(None), Article.active_until_at > at),
+    )  # fmt: skip
+
+
 TABLE = lists.Table(
     Article,
     {
@@ -24,13 +33,7 @@ TABLE = lists.Table(
         "billing_period": lists.Column(Article.billing_period, lists.EQUALITY, lists.one_of(BillingPeriod)),
         "grants": lists.Column(Article.grants, ("contains",),
                                contains=lambda feature: Article.grants.contains([{"feature": feature}])),
-        "sellable": lists.Column(
-            and_(
-                Article.archived_at.is_(None),
-                or_(Article.active_from_at.is_(None), Article.active_from_at <= func.now()),
-                or_(Article.active_until_at.is_(None), Article.active_until_at > func.now()),
-            ), ("eq",), lists.truth,
-        ),
+        "sellable": lists.Column(sellable_at(func.now()), ("eq",), lists.truth),
         "archived": lists.Column(Article.archived_at.is_not(None), ("eq", "in"), lists.truth),
         "created_at": lists.Column(Article.created_at, lists.ORDER, lists.moment, sortable=True),
     },

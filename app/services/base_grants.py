@@ -35,6 +35,9 @@ async def move(db: AsyncSession, access: Access, moves: Sequence[Move]) -> None:
 
     The accounts are locked. Days of grace run from then on, as leaving is the only end that such licences have; they
     are over as soon as a price model gives the feature again. What operators have suspended goes on suspended.
+
+    Raises:
+        TooManyLicences: one of the accounts has as many of a feature as it may have.
     """
     moves = [m for m in moves if m.before != m.after]
     if not moves:
@@ -49,6 +52,7 @@ async def move(db: AsyncSession, access: Access, moves: Sequence[Move]) -> None:
     if not changed:
         return
     await pools.hold_many(db, access.partner_id, changed)
+    await pools.refuse_crowded(db, access.partner_id, begun)
     at = terms.now()
     await _end(db, access, [e for e in ending if (over := terms.over_at(e)) is None or over > at], begun, at)
     rows = [_row(access.partner_id, account_id, model, grant, at, suspended.get((account_id, grant["feature"]), FREE))

@@ -1,7 +1,6 @@
 """A partner's columns: its property definitions as they are in force, and what they make of an account's values."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -17,6 +16,7 @@ from app.express import Driver, Prepared, param
 from app.models import Account, Partner, PartnerMember, Property, PropertyType
 from app.policy import GRANTS, PARTNER_ROLES, Access, Permission, Role, allowing
 from app.problems import Fault, Invalid, PropertyNotEditable, Text
+from app.recent import Recent
 from app.services import values
 
 MAX_KEPT: Final = 1_000
@@ -110,7 +110,7 @@ class Columns:
         return tuple(d.key for d in self.active if d.kind.searched and not d.sensitive)
 
 
-_kept: OrderedDict[UUID, Columns] = OrderedDict()
+_kept = Recent[UUID, Columns](MAX_KEPT)
 
 
 async def load(db: AsyncSession, partner_id: UUID) -> Columns:
@@ -131,18 +131,11 @@ async def at(line: Driver, partner_id: UUID, version: int) -> Columns:
 def kept(partner_id: UUID, version: int | None = None) -> Columns | None:
     """What memory has of a partner's columns; with `version`, only if it is that one."""
     found = _kept.get(partner_id)
-    if found is None or version not in (None, found.version):
-        return None
-    _kept.move_to_end(partner_id)
-    return found
+    return found if found is not None and version in (None, found.version) else None
 
 
 def _keep(partner_id: UUID, version: int, rows: Iterable[Property]) -> Columns:
-    found = _kept[partner_id] = Columns(version, tuple(definition(r) for r in rows))
-    _kept.move_to_end(partner_id)
-    while len(_kept) > MAX_KEPT:
-        _kept.popitem(last=False)
-    return found
+    return _kept.note(partner_id, Columns(version, tuple(definition(r) for r in rows)))
 
 
 _ORDER: Final = (Property.position, Property.id)

@@ -35,6 +35,9 @@ from app.services.verdicts import Person, Supply
 PERCENT: Final = 1_000_000
 """The most that a share in use is shown as; also what is used without any limit."""
 
+BY_DEFAULT: Final = and_(Feature.default_units > 0, Feature.archived_at.is_(None))
+"""Features that everybody has some of."""
+
 TABLE = lists.Table(
     Feature,
     {
@@ -63,8 +66,7 @@ def concerning(access: Access, at: datetime) -> Select[Any]:
                               Licence.feature == Feature.key, terms.lasting(at))  # fmt: skip
     used = exists().where(Usage.partner_id == access.partner_id, Usage.account_id == account_id,
                           Usage.feature == Feature.key, Usage.used > 0)  # fmt: skip
-    default = and_(Feature.default_units > 0, Feature.archived_at.is_(None))
-    return select(Feature).where(or_(licensed, used, default))
+    return select(Feature).where(or_(licensed, used, BY_DEFAULT))
 
 
 def shown(feature: Feature, supply: Supply, used: int) -> dict[str, Any]:

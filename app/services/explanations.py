@@ -8,15 +8,16 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import ScalarResult, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import words
-from app.models import Account, Article, Licence, PriceModel, Usage, utc_now
+from app.express import line_of
+from app.models import Article, Licence, utc_now
 from app.policy import ACCOUNT_ROLES, GRANTS, Access, Permission, Role
-from app.services import terms
+from app.services import articles, price_models, prices, supplies, terms
 from app.services.entitlements import Looked, feature_of, look_at, shown
-from app.services.verdicts import OF_UNITS, REACH, FeatureTerms, Grant, Step, Supply, Verdict, judge
+from app.services.verdicts import OF_UNITS, REACH, Step, Verdict, judge
 
 MOST_PIECES: Final = 1_000
 LICENCES: Final = 100
@@ -44,20 +45,15 @@ async def explain(db: AsyncSession, access: Access, key: str, user_id: UUID, uni
         NotFound: the catalogue has no such feature.
     """
     feature, looked, at = await feature_of(db, key), await look_at(db, access, user_id), utc_now()
-    of_pool = (Licence.account_id == access.account, Licence.feature == key)
-    licences = list(await db.scalars(select(Licence).where(*of_pool).order_by(Licence.starts_at.desc(), Licence.id)))
-    used = await db.scalar(select(Usage.used).where(Usage.account_id == access.account, Usage.feature == key)) or 0
-    known = FeatureTerms(key, feature.kind, feature.default_units, feature.overage, feature.archived_at is not None)
-    supply = Supply(known, [grant_of(licence) for licence in licences], at)
+    supply, used = (await supplies.of(await line_of(db), access.partner_id, access.account, [key], at))[key]
     verdict = judge(looked.person, supply, used, units)
     sold = await _offers(db, access, key, at) if OF_UNITS & set(verdict.failed) else []
-    licences.sort(key=lambda licence: not terms.in_force(grant_of(licence), at))
     return shown(feature, supply, used) | _of_person(looked) | {
         "user_id": user_id, "units": units, "allowed": verdict.allowed, "code": verdict.code,
         "over_limit": verdict.over_limit, "fits_at": verdict.fits_at,
         "steps": [{"step": step, "passed": step not in verdict.failed, "code": verdict.failed.get(step)}
                   for step in Step],
-        "licences": [_licence(licence, at) for licence in licences[:LICENCES]],
+        "licences": [_licence(licence, at) for licence in await _licences(db, access, key, at)],
         "remedies": list(remedies(verdict, sold)),
     }  # fmt: skip
 
@@ -70,20 +66,16 @@ def _of_person(looked: Looked) -> dict[str, Any]:
     }  # fmt: skip
 
 
+async def _licences(db: AsyncSession, access: Access, key: str, at: datetime) -> ScalarResult[Licence]:
+    found = select(Licence).where(Licence.account_id == access.account, Licence.feature == key).limit(LICENCES)
+    return await db.scalars(found.order_by(terms.giving(at).desc(), Licence.starts_at.desc(), Licence.id))
+
+
 def _licence(licence: Licence, at: datetime) -> dict[str, Any]:
     said = ("id", "units", "max_units_per_claim", "starts_at", "ends_at", "grace_days", "source", "article",
             "price_model", "account_article_id", "order_number", "suspended_by")  # fmt: skip
-    grant = grant_of(licence)
-    return {name: getattr(licence, name) for name in said} | {
-        "state": terms.state(grant, at),
-        "counts": terms.in_force(grant, at),
-    }
-
-
-def grant_of(licence: Licence) -> Grant:
-    """What of a licence counts for the verdict."""
-    return Grant(licence.units, licence.max_units_per_claim, licence.starts_at, licence.ends_at, licence.grace_days,
-                 licence.suspended_by, licence.revoked_at)  # fmt: skip
+    state = {"state": terms.state(licence, at), "counts": terms.in_force(licence, at)}
+    return {name: getattr(licence, name) for name in said} | state
 
 
 # --- what would turn it ---
@@ -136,7 +128,7 @@ def _more_units(verdict: Verdict, step: Step, offers: Sequence[Offer]) -> Iterat
         offer, pieces = min(bought, key=lambda b: (b[0].amount * b[1], b[0].number))
         yield _remedy(
             "buy", article=offer.number, article_name=words.both(offer.name), quantity=pieces,
-            price={"amount": _exact(offer.amount * pieces), "currency": offer.currency}, units=offer.units * pieces,
+            price=prices.shown(offer.amount * pieces, offer.currency), units=offer.units * pieces,
         )  # fmt: skip
 
 
@@ -169,12 +161,6 @@ def _worth_trying(verdict: Verdict, offer: Offer) -> Iterator[int]:
             yield pieces
 
 
-def _exact(amount: Decimal) -> str:
-    """An amount as the API writes it: two decimals, or as many as it has."""
-    whole, _, cents = f"{amount:.4f}".partition(".")
-    return f"{whole}.{cents[:2]}{cents[2:].rstrip('0')}"
-
-
 def _remedy(kind: str, **said: Any) -> dict[str, Any]:
     blank = dict.fromkeys(("role", "units", "at", "article", "article_name", "quantity", "price"))
     return {"kind": kind} | blank | said
@@ -182,18 +168,9 @@ def _remedy(kind: str, **said: Any) -> dict[str, Any]:
 
 async def _offers(db: AsyncSession, access: Access, key: str, at: datetime) -> list[Offer]:
     """What can be bought now that gives something of the feature, at this account's prices."""
-    statement = select(Article).where(
-        Article.archived_at.is_(None), Article.grants.contains([{"feature": key}]),
-        or_(Article.active_from_at.is_(None), Article.active_from_at <= at),
-        or_(Article.active_until_at.is_(None), Article.active_until_at > at),
-    )  # fmt: skip
-    prices = {p["article"]: p["price"] for p in await _own_prices(db, access)}
-    return [_offer(article, key, prices.get(article.number)) for article in await db.scalars(statement)]
-
-
-async def _own_prices(db: AsyncSession, access: Access) -> Sequence[Mapping[str, Any]]:
-    of_account = select(PriceModel.article_prices).join(Account, Account.price_model == PriceModel.key)
-    return await db.scalar(of_account.where(Account.id == access.account)) or []
+    statement = select(Article).where(articles.sellable_at(at), Article.grants.contains([{"feature": key}]))
+    own = await price_models.article_prices(db, access.account)
+    return [_offer(article, key, own.get(article.number)) for article in await db.scalars(statement)]
 
 
 def _offer(article: Article, key: str, price: Mapping[str, Any] | None) -> Offer:

@@ -153,14 +153,13 @@ def _pools() -> Any:
     """What `_entitlement` needs of each feature that the account is or will be licensed for, uses or has by default."""
     granted = select(_HELD.c.feature, supplies.granting(_HELD.c).label("licences")).group_by(_HELD.c.feature).subquery()
     used = and_(Usage.partner_id == PARTNER, Usage.account_id == ACCOUNT, Usage.feature == Feature.key)
-    default = and_(Feature.default_units > 0, Feature.archived_at.is_(None))
     pool = func.json_build_array(*supplies.pool(granted.c.licences, Usage.used), Feature.name, Feature.unit)
     found = (
         select(pool.label("pool"))
         .select_from(Feature)
         .outerjoin(granted, granted.c.feature == Feature.key)
         .outerjoin(Usage, used)
-        .where(or_(granted.c.feature.is_not(None), Usage.used > 0, default))
+        .where(or_(granted.c.feature.is_not(None), Usage.used > 0, entitlements.BY_DEFAULT))
         .order_by(Feature.key)
         .limit(MOST + 1)
         .subquery()

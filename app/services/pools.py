@@ -16,28 +16,19 @@ MOST_LICENCES: Final = 1_000
 """How many licences a pool has that are not over: every claim reads all of them."""
 
 
-async def hold(db: AsyncSession, partner_id: UUID, account_id: UUID, features: Iterable[str]) -> dict[str, int]:
-    """Hold an account's pools of these features until the transaction ends; what is used of each.
+async def hold(db: AsyncSession, partner_id: UUID, account_id: UUID, features: Iterable[str]) -> None:
+    """Hold an account's pools of these features until the transaction ends.
 
-    What is read of licences and claims *afterwards* is true until then. All take several in the order of their keys.
+    What is read of licences and claims *afterwards* is true until then.
     """
-    keys = sorted(set(features))
-    if not keys:
-        return {}
-    shared = {"partner_id": partner_id, "account_id": account_id, "used": 0}
-    await bulks.insert(db, Usage, shared, [{"feature": key} for key in keys])
-    found = await db.execute(
-        select(Usage.feature, Usage.used)
-        .where(Usage.partner_id == partner_id, Usage.account_id == account_id, Usage.feature.in_(keys))
-        .order_by(Usage.feature)
-        .with_for_update()
-    )
-    return {feature: used for feature, used in found}
+    await hold_many(db, partner_id, [(account_id, feature) for feature in features])
 
 
 async def hold_many(db: AsyncSession, partner_id: UUID, pools: Iterable[tuple[UUID, str]]) -> None:
-    """The same for many accounts (and the feature of each) at once, in the order of both."""
+    """The same for many accounts (and a feature of each) at once. All take several in the order of both."""
     pairs = sorted(set(pools))
+    if not pairs:
+        return
     rows = [{"account_id": account_id, "feature": feature} for account_id, feature in pairs]
     await bulks.insert(db, Usage, {"partner_id": partner_id, "used": 0}, rows)
     accounts, features = literal([a for a, _ in pairs], ARRAY(Uuid())), literal([f for _, f in pairs], ARRAY(Text()))
@@ -59,6 +50,8 @@ async def refuse_crowded(db: AsyncSession, partner_id: UUID, coming: Iterable[tu
         TooManyLicences: of a feature the account would have more than any may have.
     """
     wanted = Counter(coming)
+    if not wanted:
+        return
     accounts, features = {account_id for account_id, _ in wanted}, {feature for _, feature in wanted}
     found = await db.execute(
         select(Licence.account_id, Licence.feature, func.count())

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import ARRAY, func, select
 from sqlalchemy import Text as Text_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.express import Driver, Prepared, param
-from app.models import PriceModel
+from app.models import Account, PriceModel
 from app.policy import Access, Permission, Role, allowing
 from app.problems import Fault, Forbidden, Invalid, Text
 from app.services import articles, catalogue, grants, lists, prices, walks
@@ -112,6 +113,13 @@ async def _priced(db: AsyncSession, given: Sequence[Mapping[str, Any]]) -> list[
     if faults:
         raise Invalid(errors=faults)
     return found
+
+
+async def article_prices(db: AsyncSession, account_id: UUID) -> dict[str, prices.Price]:
+    """What articles cost in an account's price model, where that is not their own price."""
+    found = select(PriceModel.article_prices).join(Account, Account.price_model == PriceModel.key)
+    own = await db.scalar(found.where(Account.id == account_id)) or []
+    return {entry["article"]: entry["price"] for entry in own}
 
 
 async def check(line: Driver, access: Access, before: str | None, after: str | None) -> None:

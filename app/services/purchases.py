@@ -7,10 +7,10 @@ from typing import Any, Final
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Account, AccountArticle, Article, PriceModel
+from app.models import Account, AccountArticle, Article
 from app.policy import Access
 from app.problems import ArticleNotSold, Fault, Invalid, PurchaseContinued, PurchaseOpenEnded, PurchaseOver, Text
-from app.services import account_articles, accounts, events, licence_grants, prices
+from app.services import account_articles, accounts, articles, events, licence_grants, price_models, prices
 from app.services.account_articles import PurchaseState
 
 UNKNOWN = Text("There is no such article.", "Diesen Artikel gibt es nicht.")
@@ -45,10 +45,10 @@ async def buy_all(db: AsyncSession, access: Access, orders: Sequence[Mapping[str
     """
     account = await accounts.get(db, access, lock=True)
     accounts.refuse_inactive(account)
-    articles = await _articles(db, [order["article"] for order in orders])
-    now = await licence_grants.hold(db, account, *(article.grants for article in articles))
+    found = await _articles(db, [order["article"] for order in orders])
+    now = await licence_grants.hold(db, account, *(article.grants for article in found))
     sold = [(article, dict(order) | {"starts_at": order["starts_at"] or now})
-            for article, order in zip(articles, orders, strict=True)]  # fmt: skip
+            for article, order in zip(found, orders, strict=True)]  # fmt: skip
     if wrong := [fault for article, given in sold if (fault := _unsold(article, given["starts_at"]))]:
         raise Invalid(errors=wrong)
     return await _sell(db, access, account, sold)
@@ -138,7 +138,7 @@ async def upgrade(db: AsyncSession, access: Access, account: Account, purchase: 
 async def _sell(db: AsyncSession, access: Access, account: Account, sold: Sequence[tuple[Article, Mapping[str, Any]]],
                 **continues: Any) -> Sequence[AccountArticle]:  # fmt: skip
     """Purchases and their licences; the pools of their grants are held."""
-    own = {} if all(given["price"] for _, given in sold) else await _own_prices(db, account)
+    own = {} if all(given["price"] for _, given in sold) else await price_models.article_prices(db, account.id)
     found = [_purchase(account, article, given, own, continues) for article, given in sold]
     db.add_all(found)
     await db.flush()  # their licences refer to them
@@ -165,14 +165,6 @@ def _purchase(account: Account, article: Article, given: Mapping[str, Any], own:
     )  # fmt: skip
 
 
-async def _own_prices(db: AsyncSession, account: Account) -> dict[str, prices.Price]:
-    """What articles cost in the account's price model, where that is not their own price."""
-    if account.price_model is None:
-        return {}
-    found = select(PriceModel.article_prices).where(PriceModel.key == account.price_model)
-    return {own["article"]: own["price"] for own in (await db.execute(found)).scalar_one()}
-
-
 async def _articles(db: AsyncSession, numbers: Sequence[str]) -> list[Article]:
     """The articles of these numbers, in their order."""
     found = await db.scalars(select(Article).where(Article.number.in_(set(numbers))))
@@ -186,9 +178,7 @@ def _unsold(article: Article, at: datetime) -> Fault | None:
     """Why the article cannot be sold for that start."""
     if article.archived_at is not None:
         return Fault(POINTER, "archived_article", ARCHIVED)
-    begun = article.active_from_at is None or article.active_from_at <= at
-    over = article.active_until_at is not None and article.active_until_at <= at
-    return None if begun and not over else Fault(POINTER, "article_not_sold_then", NOT_THEN)
+    return None if articles.sellable(article, at) else Fault(POINTER, "article_not_sold_then", NOT_THEN)
 
 
 def _within(purchase: AccountArticle, at: datetime | None, now: datetime) -> datetime:
