@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     pool_size: int = Field(
         default=10,
         ge=1,
-        description="Database connections per process; as many again for claims, half as many for the accounts table.",
+        description="Database connections per process; as many again for claims, and for the accounts table.",
     )
     pool_timeout_seconds: float = Field(default=5, gt=0, description="Longest wait for one; then the answer is 503.")
     exports_at_once: int = Field(

@@ -1,6 +1,5 @@
 """Cursors of lists: the sort values of the row before a page, opaque, and signed to their query."""
 
-import hashlib
 import hmac
 import json
 from collections.abc import Sequence
@@ -9,10 +8,18 @@ from typing import Any
 
 from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
+from itsdangerous.signer import SigningAlgorithm
 
 
 class StrangeCursor(Exception):
     """Not a cursor, or one of another query."""
+
+
+class _HmacSha256(SigningAlgorithm):
+    """In one call: the library's own makes an object for each signature."""
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        return hmac.digest(key, value, "sha256")
 
 
 class Cursors:
@@ -20,12 +27,12 @@ class Cursors:
 
     def __init__(self, key: bytes, query: str) -> None:
         own = hmac.digest(key, query.encode(), "sha256")
-        self._signer = Signer(own, key_derivation="none", digest_method=hashlib.sha256)
+        self._signer = Signer(own, key_derivation="none", algorithm=_HmacSha256())
 
     def to(self, position: Sequence[Any]) -> str:
         return self.to_json(json.dumps(position, separators=(",", ":"), ensure_ascii=False))
 
-    def to_json(self, position: str) -> str:
+    def to_json(self, position: str | bytes) -> str:
         """The same of sort values that are JSON already."""
         return self._signer.sign(base64_encode(position)).decode()
 

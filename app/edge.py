@@ -34,6 +34,7 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 MAX_TARGET = 16_384  # a cursor may be half of that, see rest.MAX_CURSOR
 MAX_HEADERS = 32_768
+PORT = re.compile(rb":\d*$")
 METHODS = {"GET", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"}
 SHOWN_HEADERS = [
     "ETag",
@@ -72,7 +73,7 @@ def _figures(operation: str, method: str, status: int) -> tuple[Counter, Histogr
 
 def _name_of(host: bytes) -> bytes:
     """The name in a Host header, without its port."""
-    return re.sub(rb":\d*$", b"", host).lower()
+    return PORT.sub(b"", host).lower()
 
 
 class Cors(CORSMiddleware):

@@ -23,8 +23,10 @@ PLANS: Final = {
 partner is read before the statement has said whose rows it may see."""
 
 
-SHORT: Final = PLANS | {"lock_timeout": "50ms"}
-"""For what must not wait long for another transaction: whoever has to, goes the usual way."""
+SHORT: Final = PLANS | {"lock_timeout": "50ms", "statement_timeout": "250ms"}
+"""For what must be short, so that nobody waits long for a line: what is not, goes the usual way."""
+TOO_LONG: Final = ("55P03", "57014")
+"""Lock timeout, statement timeout."""
 PATIENCE: Final = 0.25
 """Seconds that are waited for one of these lines."""
 
@@ -42,16 +44,24 @@ class Lines:
         self._idle: list[tuple[PoolProxiedConnection, float]] = []
 
     async def one(self, statement: Prepared, **values: Any) -> tuple[Any, ...] | None:
-        """The first row; None also if all lines are busy for too long.
+        """The first row; None also if it takes too long, or all lines are busy for too long.
 
         Raises:
             DBAPIError, OSError: the statement failed, or there is no connection.
         """
         try:
-            async with self._line() as line:
-                return await statement.one(line, **values)
+            raw = await self._take()
         except Busy:
             return None
+        try:  # as `_line`, without what a context manager costs
+            found = await statement.one(cast("Driver", raw.driver_connection), **values)
+        except BaseException as error:
+            self._give(raw, error)
+            if isinstance(error, DBAPIError) and sqlstate(error) in TOO_LONG:
+                return None
+            raise
+        self._give(raw)
+        return found
 
     async def write(self, statement: str, values: Sequence[Any]) -> int | None:
         """Run what writes, and says how much; None if it failed, and so wrote nothing, or if all lines are busy.
@@ -89,23 +99,29 @@ class Lines:
 
     @asynccontextmanager
     async def _line(self) -> AsyncGenerator[Driver]:
+        raw = await self._take()
+        try:
+            yield cast("Driver", raw.driver_connection)
+        except BaseException as error:
+            self._give(raw, error)
+            raise
+        self._give(raw)
+
+    async def _take(self) -> PoolProxiedConnection:
         await self._place()
         try:
-            raw = await self._free()
-            try:
-                yield cast("Driver", raw.driver_connection)
-            except DBAPIError as error:
-                self._put(raw) if sqlstate(error) and not error.connection_invalidated else raw.invalidate()
-                raise
-            except BaseException:  # in the middle of something, perhaps
-                raw.invalidate()
-                raise
-            self._put(raw)
-        finally:
+            return await self._free()
+        except BaseException:
             self._places.release()
+            raise
 
-    def _put(self, raw: PoolProxiedConnection) -> None:
-        self._idle.append((raw, time.monotonic()))
+    def _give(self, raw: PoolProxiedConnection, error: BaseException | None = None) -> None:
+        """Back, if all that was wrong was the statement: else it may be in the middle of something."""
+        if error is None or (isinstance(error, DBAPIError) and sqlstate(error) and not error.connection_invalidated):
+            self._idle.append((raw, time.monotonic()))
+        else:
+            raw.invalidate()
+        self._places.release()
 
     async def _place(self) -> None:
         if not self._places.locked():  # a deadline costs more than most waits

@@ -139,10 +139,9 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         )
         stack.push_async_callback(engine.dispose)
         await refuse_unsafe_role(engine)
-        more = max(1, settings.pool_size // 2)
-        walking, _ = connect(url, role=role, pool_size=more, plans=lines.SHORT)
-        app.state.lines = await stack.enter_async_context(lines.lines(walking, more, lines.PATIENCE))
         most = settings.pool_size
+        walking, _ = connect(url, role=role, pool_size=most, plans=lines.SHORT)
+        app.state.lines = await stack.enter_async_context(lines.lines(walking, most, lines.PATIENCE))
         holding, _ = connect(url, role=role, pool_size=most, plans=lines.PLANS)  # apart: claims wait for one another
         app.state.holds = await stack.enter_async_context(lines.lines(holding, most, settings.pool_timeout_seconds))
         app.state.engine, app.state.sessions, app.state.outdated = engine, sessions, migrate.outdated()

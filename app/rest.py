@@ -194,15 +194,16 @@ class Paging:
         response.headers.update(self._link(cursor))
         return Page(items=items, next_cursor=cursor, total=total)
 
-    def answer(self, items: str, place: str | None, total: int | None = None) -> Response:
+    def answer(self, items: bytes, place: bytes | None, total: int | None = None) -> Response:
         """The same of rows that are JSON already, with commas between; `place` is the position of the last one as JSON,
         if there are more.
         """
         if place and self._stamps:
-            place = json.dumps([*json.loads(place), *self._stamps])
+            place = json.dumps([*json.loads(place), *self._stamps]).encode()
         cursor = self._cursors.to_json(place) if place else None
         following = "null" if cursor is None else f'"{cursor}"'
-        body = f'{{"items":[{items}],"next_cursor":{following},"total":{"null" if total is None else total}}}'
+        end = f'],"next_cursor":{following},"total":{"null" if total is None else total}}}'
+        body = b'{"items":[' + items + end.encode()
         return Response(body, media_type="application/json", headers=self._link(cursor))
 
     @property

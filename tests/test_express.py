@@ -186,7 +186,7 @@ async def test_glance_on_a_connection_that_is_gone_is_asked_again(world: World, 
         else:
             for raw, _ in world.app.state.lines._idle:
                 raw.driver_connection.terminate()
-    assert world.app.state.lines._places._value == 4
+    assert world.app.state.lines._places._value == 8
 
 
 async def test_account_is_opened_in_one_round_trip_once_its_opener_is_known(world: World, owner: Owner):

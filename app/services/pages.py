@@ -14,6 +14,7 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     Integer,
+    LargeBinary,
     Select,
     Text,
     Uuid,
@@ -40,9 +41,9 @@ MAX_KEPT: Final = 1_000
 """Characters of a query whose statements are worth keeping."""
 PARTNER: Final = param("partner", Uuid())
 NOTHING: Final = literal_column("'null'::jsonb", JSONB)
-NOT_ALL: Final = literal_column("'{}'::text[]", ARRAY(Text))
+NOT_ALL: Final = literal_column("'{}'::bytea[]", ARRAY(LargeBinary))
 
-Piece = Sequence[str | None]
+Piece = Sequence[bytes | None]
 """What a walk found for a page: its accounts as JSON, with commas between; the sort values of the one that would fill
 the page, as JSON; and how many there are, up to one more than a page holds. Empty: there may be more to be found."""
 Page = Callable[..., Select[Any]]
@@ -71,8 +72,8 @@ class Found:
     `total` when it was asked for.
     """
 
-    items: str
-    place: str | None
+    items: bytes
+    place: bytes | None
     total: int | None = None
 
 
@@ -149,8 +150,8 @@ class _Pieces:
 
     def __init__(self, limit: int) -> None:
         self.room, self.full = limit, False
-        self._items: list[str] = []
-        self._place: str | None = None
+        self._items: list[bytes] = []
+        self._place: bytes | None = None
 
     def add(self, piece: Piece) -> None:
         items, place, count = piece
@@ -162,7 +163,7 @@ class _Pieces:
             self._items.append(items)
 
     def found(self) -> Found:
-        return Found(",".join(self._items), self._place if self.full else None)
+        return Found(b",".join(self._items), self._place if self.full else None)
 
 
 async def _total(line: Driver, asking: "Asking", given: Mapping[str, Any]) -> int:
@@ -268,10 +269,15 @@ def _page(walk: Select[Any], orders: Sequence[lists.Order], limit: int, shown: S
     texts = select(account.label("account"), number.label("number"),
                    case((number == room, cast(place, Text))).label("place")).subquery()  # fmt: skip
     items = func.string_agg(texts.c.account, said(",")).filter(texts.c.number <= room)
-    found: Any = array([items, func.max(texts.c.place), cast(func.count(), Text)])
+    found: Any = array([_sent(items), _sent(func.max(texts.c.place)), _sent(cast(func.count(), Text))])
     if unfinished is not None:
         found = case((and_(func.count() <= room, unfinished), NOT_ALL), else_=found)
     return select(found)
+
+
+def _sent(text: Any) -> ColumnElement[bytes]:
+    """As it goes on to the client: nobody reads it in between."""
+    return func.convert_to(text, said("UTF8"), type_=LargeBinary())
 
 
 def _account(row: Any, shown: Sequence[Definition], known: Columns, *, masked: bool) -> list[Any]:
