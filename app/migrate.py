@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,7 @@ def head() -> str:
     return found
 
 
+@cache  # it is asked whenever an application starts, and means reading all of them
 def outdated() -> frozenset[str | None]:
     """The revisions that this code knows to be too old for it, the empty database among them.
 
