@@ -1,10 +1,12 @@
 """The command line, as real processes with real signals."""
 
 import asyncio
+import fcntl
 import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,6 +49,29 @@ def shell() -> Generator[Shell]:
         shell = Shell(Path(home))
         yield shell
         shell.end_database()
+
+
+@pytest.fixture(scope="session")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A machine on which `demo` was run, once for all tests and all their processes; what it said is in `said`."""
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "demonstration"
+    home.mkdir(exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "said").exists():
+            shutil.rmtree(home / ".data", ignore_errors=True)
+            shown = Shell(home).run("demo")
+            assert shown.returncode == 0, shown.stderr
+            (home / "said").write_text(shown.stdout)
+    return home
+
+
+@pytest.fixture
+def demo(shell: Shell, demonstration: Path) -> str:
+    """What `demo` said on this machine, which had been empty."""
+    shutil.copytree(demonstration / ".data", shell.data, symlinks=True)
+    return (demonstration / "said").read_text()
 
 
 @pytest.fixture
@@ -281,13 +306,11 @@ def test_operator_made_at_the_shell_logs_in_and_creates_partners(shell: Shell):
             assert httpx.post(f"{shell.url}/v1/sessions", json=log_in, trust_env=False).status_code == 401
 
 
-def test_demo_makes_one_partner_with_accounts_once(shell: Shell):
+def test_demo_makes_one_partner_with_accounts_once(shell: Shell, demo: str):
     with LocalPg(shell.data / "postgres"):
-        shown = shell.run("demo")
-        assert shown.returncode == 0, shown.stderr
         refused(shell.run("demo"), "there already")
         refused(shell.run("demo", **PRODUCTION), "development only")
-        email, password = next(line.split()[:2] for line in shown.stdout.splitlines() if "partner_admin" in line)
+        email, password = next(line.split()[:2] for line in demo.splitlines() if "partner_admin" in line)
         with shell.serving():
             assert partners(shell) == ["Sensorhaus GmbH"]
             with httpx.Client(base_url=shell.url, trust_env=False) as api:
@@ -380,10 +403,9 @@ def plain(expression: str) -> str:
     return re.sub(r"::(text|character varying)(\[\])?|[()]", "", expression)
 
 
-async def test_restored_database_equals_the_one_that_was_backed_up(shell: Shell):
+async def test_restored_database_equals_the_one_that_was_backed_up(shell: Shell, demo: str):
     file = shell.home / "backup.dump"
     with LocalPg(shell.data / "postgres") as local:
-        assert shell.run("demo").returncode == 0
         shown = shell.run("backup", str(file))
         assert shown.returncode == 0, shown.stderr
         print(f"\nbackup of the demo: {file.stat().st_size:,} bytes")  # noqa: T201
@@ -546,12 +568,11 @@ async def what_the_service_sees(url: str) -> tuple[Any, ...]:
         await engine.dispose()
 
 
-async def test_backup_is_restored_under_an_owner_of_another_name_and_back(shell: Shell):
+async def test_backup_is_restored_under_an_owner_of_another_name_and_back(shell: Shell, demo: str):
     """To a server whose owner may not make roles; and to one that has never heard of the dump's owner."""
     (statements,) = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "operating.md").read_text(), re.DOTALL)
     first, second = shell.home / "first.dump", shell.home / "second.dump"
     with LocalPg(shell.home / "theirs") as theirs, LocalPg(shell.data / "postgres") as local:
-        assert shell.run("demo").returncode == 0
         assert shell.run("backup", str(first)).returncode == 0
         before = await photograph(local.url())
         seen = await what_the_service_sees(local.url(user="tenantry_app"))
