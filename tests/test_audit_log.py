@@ -53,3 +53,15 @@ async def test_pages_hold_every_entry_once_and_filters_choose(world: World):
     assert ids[2] in await chosen(**{"from": moment, "type": "account.created"})
     assert ids[0] not in await chosen(**{"from": moment, "type": "account.created"})
     assert await chosen(until=moment, type="account.created") == [ids[0]]
+
+
+async def test_ids_of_another_partner_choose_nothing(world: World):
+    partner, rival = await world.partner(Anna=Role.PARTNER_ADMIN), await world.partner("Rival", Rita=Role.PARTNER_ADMIN)
+    at, anna = f"/v1/partners/{partner.id}", await world.client("Anna")
+    theirs = await world.account(rival, "Theirs", by="Rita")
+    await world.worker().number_all()
+    rita = str(world.people["Rita"].id)
+    for query in ({"account_id": str(theirs.id)}, {"subject_id": str(theirs.id)}, {"actor_id": rita}):
+        assert (await anna.get(f"{at}/audit-log", params=query)).json()["items"] == [], query
+    assert (await anna.get(f"{at}/events", params={"account_id": str(theirs.id)})).json()["items"] == []
+    assert (await anna.get(f"{at}/events")).json()["items"] != []
