@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
+from uuid import UUID
 
 import structlog
 import typer
@@ -233,6 +234,19 @@ def openapi_command(
         typer.echo("openapi.json is up to date.")
     else:
         typer.echo(text, nl=False)
+
+
+@cli.command("verify-log")
+def verify_log(
+    partner_id: Annotated[UUID | None, typer.Argument(help="Id of the partner; unless given, all of them.")] = None,
+) -> None:
+    """Compute the hashes of the change log anew. Names the first position that does not hold, with exit code 1."""
+    found = _run(operate.verify_log(Settings(), partner_id))
+    for partner, verdict in found.items():
+        said = f"broken at position {verdict.broken_at}: {verdict.why}" if verdict.broken_at else "whole"
+        typer.echo(f"{partner}: {verdict.entries:,} entries, {said}.")
+    if any(verdict.broken_at for verdict in found.values()):
+        raise SystemExit(1)
 
 
 @cli.command()

@@ -82,6 +82,7 @@ class Settings(BaseSettings):
     licence_file_days: int = Field(
         default=30, ge=1, le=90, description="How long a licence file is good, unless it is asked for otherwise."
     )
+    event_days: int = Field(default=90, ge=1, le=3650, description="How long the events feed gives an event.")
     invitation_days: int = Field(default=7, ge=1, le=90, description="How long the link of an invitation is good.")
     password_reset_minutes: int = Field(default=60, ge=5, le=1440, description="How long the link of a reset is good.")
     password_min_length: int = Field(default=12, ge=8, le=64, description="Shortest password without second factor.")

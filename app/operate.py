@@ -9,18 +9,21 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app import migrate
 from app.config import Settings
-from app.db import APP_ROLE, sqlstate
+from app.db import APP_ROLE, Sessions, connect, snapshot, sqlstate
 from app.localpg import LocalPg, find_bin_dir
 from app.main import embedded
+from app.services import chains
+from app.tenancy import confine
 
 DATABASE = "tenantry"
 OWNER_POLICY = re.compile(r" POLICY public (\w+) owner ")  # a line of `pg_restore --list`, see migrations/walls.py
@@ -102,6 +105,29 @@ async def backup(settings: Settings, target: Path) -> int:
             return os.stat(target).st_size
         finally:
             os.unlink(fresh)
+
+
+async def verify_log(settings: Settings, partner_id: UUID | None) -> dict[UUID, chains.Verdict]:
+    """What the chain of a partner's change log is worth; unless one is named, of all, and of what belongs to none."""
+    async with owner_url(settings) as url:
+        engine, sessions = connect(url, pool_size=1)
+        try:
+            return {p: await _verdict(sessions, p) for p in await _logs(engine, partner_id)}
+        finally:
+            await engine.dispose()
+
+
+async def _logs(engine: AsyncEngine, partner_id: UUID | None) -> list[UUID]:
+    if partner_id is not None:
+        return [partner_id]
+    async with engine.connect() as connection:
+        return list(await connection.scalars(text("SELECT DISTINCT partner_id FROM events ORDER BY 1")))
+
+
+async def _verdict(sessions: Sessions, partner_id: UUID) -> chains.Verdict:
+    async with snapshot(sessions) as db:
+        await confine(db, partner_id)
+        return await chains.verify(db, partner_id)
 
 
 async def restore(settings: Settings, source: Path) -> str | None:

@@ -50,6 +50,8 @@ class Permission(StrEnum):
     ENTITLEMENT_READ = "entitlement:read"
     CLAIM_READ = "claim:read"
     CLAIM_MANAGE = "claim:manage"
+    EVENT_READ = "event:read"
+    AUDIT_LOG_READ = "audit_log:read"
 
 
 P, R = Permission, Role
@@ -90,6 +92,8 @@ GRANTS: dict[Permission, frozenset[Role]] = {
     P.ENTITLEMENT_READ:      frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
     P.CLAIM_READ:            frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
     P.CLAIM_MANAGE:          frozenset({R.ACCOUNT_ADMIN, R.ACCOUNT_EDITOR}),
+    P.EVENT_READ:            frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
+    P.AUDIT_LOG_READ:        frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
 }  # fmt: skip
 
 

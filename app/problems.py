@@ -394,6 +394,13 @@ class ResetExpired(Problem):
     detail = Text("Ask for a new one.", "Fordern Sie einen neuen an.")
 
 
+class EventsGone(Problem):
+    status, code = 410, "events_gone"
+    title = Text("Events after this position are no longer in the feed", "Ereignisse ab hier sind nicht mehr abrufbar")
+    detail = Text("Read the state anew with the lists, then follow the feed from its `latest` position on.",
+                  "Lesen Sie den Stand neu aus den Listen und folgen Sie den Ereignissen ab `latest`.")  # fmt: skip
+
+
 # --- partners, accounts and members ---
 
 

@@ -11,8 +11,10 @@ from app.routers import (
     account_summaries,
     accounts,
     articles,
+    audit_logs,
     claims,
     entitlements,
+    events,
     exports,
     features,
     health,
@@ -43,7 +45,7 @@ ROUTERS = [
     *(r.router for r in (
         account_imports, account_summaries, entitlements, exports, views,
         members, invitations, switches, properties, partners, features, articles, price_models,
-        account_articles, licences, licence_files,
+        account_articles, licences, licence_files, events, audit_logs,
         sessions, me, registrations, password_resets, roles, health, pages,
     )),
 ]  # fmt: skip
