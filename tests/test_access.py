@@ -332,18 +332,16 @@ async def test_no_answer_to_one_partner_shows_or_changes_another(world: World):
         assert (found["items"], found["total"]) == ([], 0)
 
 
-CHOOSING = ("account_id", "actor_id", "subject_id")
-"""By which the events of a partner are chosen: tests/test_audit_log.py swaps them."""
-
-
 async def test_bodies_and_queries_take_no_id_but_those_of_a_view_and_of_a_user(world: World):
-    """The tests above swap the ids of a path; what these may be is swapped below."""
+    """The tests above swap the ids of a path; what these may be is swapped below, and the account of the events feed in
+    tests/test_audit_log.py.
+    """
     contract = world.app.openapi()
     bodies = [contract["components"]["schemas"][o.body]["properties"] for o in operations(world) if o.body]
     queries = [{p["name"]: p} for item in contract["paths"].values() for o in item.values()
                for p in o.get("parameters", []) if p.get("in") in ("query", "header")]  # fmt: skip
     fields = chain.from_iterable(fields.items() for fields in bodies + queries)
-    assert {name for name, field in fields if "uuid" in json.dumps(field)} == {"view", "user_id", *CHOOSING}
+    assert {name for name, field in fields if "uuid" in json.dumps(field)} == {"view", "user_id", "account_id"}
 
 
 async def test_view_of_others_in_a_body_or_query_is_as_one_that_does_not_exist(world: World):

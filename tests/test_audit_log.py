@@ -42,17 +42,29 @@ async def test_pages_hold_every_entry_once_and_filters_choose(world: World):
         query["cursor"] = page["next_cursor"]
     assert found == [str(e.id) for e in reversed(await world.events(partner.id))]
 
-    async def chosen(**query: Any) -> list[str]:
-        return [e["subject_id"] for e in (await anna.get(at, params=query)).json()["items"]]
+    async def chosen(*filters: str) -> list[dict[str, Any]]:
+        answer = await anna.get(at, params={"filter": [*filters], "count": True})
+        assert answer.json()["total"] == len(answer.json()["items"]), answer.text
+        return answer.json()["items"]
 
-    assert await chosen(actor_id=str(world.people["Mia"].id), type="account.created") == [ids[2], ids[1]]
-    assert ids[0] in await chosen(subject_id=ids[0])
-    assert set(await chosen(subject_id=ids[0])) == {ids[0]}
-    assert ids[1] in await chosen(account_id=ids[1])
-    moment = (await anna.get(at, params={"subject_id": ids[1]})).json()["items"][-1]["occurred_at"]
-    assert ids[2] in await chosen(**{"from": moment, "type": "account.created"})
-    assert ids[0] not in await chosen(**{"from": moment, "type": "account.created"})
-    assert await chosen(until=moment, type="account.created") == [ids[0]]
+    async def made(*filters: str) -> list[str]:
+        return [e["subject_id"] for e in await chosen("type:eq:account.created", *filters)]
+
+    mia_id = world.people["Mia"].id
+    assert await made() == [ids[2], ids[1], ids[0]]
+    assert await made(f"actor_id:eq:{mia_id}") == [ids[2], ids[1]]
+    assert await made(f"subject_id:in:{ids[0]},{ids[2]}") == [ids[2], ids[0]]
+    assert await made("actor:eq:operator") == []
+    assert {e["account_id"] for e in await chosen(f"account_id:eq:{ids[1]}")} == {ids[1]}
+    assert {e["account_id"] for e in await chosen("account_id:is_null:true")} == {None}
+    (entry,) = await chosen("type:eq:account.created", f"subject_id:eq:{ids[1]}")
+    assert [e["id"] for e in await chosen(f"request_id:eq:{entry['request_id']}", "type:eq:account.created")] == [
+        entry["id"]
+    ]
+    assert await made(f"occurred_at:lt:{entry['occurred_at']}") == [ids[0]]
+    assert await made(f"occurred_at:gte:{entry['occurred_at']}") == [ids[2], ids[1]]
+    assert problem(await anna.get(at, params={"filter": "hash:eq:x"})) == (422, "invalid")
+    assert problem(await anna.get(at, params={"sort": "type"})) == (422, "invalid")
 
 
 async def test_ids_of_another_partner_choose_nothing(world: World):
@@ -61,7 +73,7 @@ async def test_ids_of_another_partner_choose_nothing(world: World):
     theirs = await world.account(rival, "Theirs", by="Rita")
     await world.worker().number_all()
     rita = str(world.people["Rita"].id)
-    for query in ({"account_id": str(theirs.id)}, {"subject_id": str(theirs.id)}, {"actor_id": rita}):
-        assert (await anna.get(f"{at}/audit-log", params=query)).json()["items"] == [], query
+    for chosen in (f"account_id:eq:{theirs.id}", f"subject_id:eq:{theirs.id}", f"actor_id:eq:{rita}"):
+        assert (await anna.get(f"{at}/audit-log", params={"filter": chosen})).json()["items"] == [], chosen
     assert (await anna.get(f"{at}/events", params={"account_id": str(theirs.id)})).json()["items"] == []
     assert (await anna.get(f"{at}/events")).json()["items"] != []

@@ -8,9 +8,9 @@ from tests.conftest import Owner, World
 
 
 @pytest.mark.parametrize(("tampering", "why"), [
-    ("UPDATE events SET details = '{\"before\": null, \"after\": {}}' {at}", "its details are not those that were chained"),
-    ("UPDATE events SET origin = '{\"address\": \"192.0.2.1\"}' {at}", "its origin are not those that were chained"),
-    ("UPDATE events SET details = NULL {at}", "its details were taken away, or put in, without the salt"),
+    ("UPDATE events SET details = '{\"before\": null, \"after\": {}}' {at}", "its content was changed"),
+    ("UPDATE events SET origin = '{\"address\": \"192.0.2.1\"}' {at}", "its origin was changed"),
+    ("UPDATE events SET details = NULL {at}", "its content was taken away, or put in, without the salt"),
     ("UPDATE events SET type = 'account.read' {at}", "its facts are not those that were chained"),
     ("UPDATE events SET actor_id = partner_id {at}", "its facts are not those that were chained"),
     ("DELETE FROM events {at}", "an entry is missing"),

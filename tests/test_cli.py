@@ -94,7 +94,7 @@ def on(server: Server, database: str) -> dict[str, str]:
 async def ask(url: str, query: str) -> list[tuple[Any, ...]]:
     engine = create_async_engine(url, poolclass=NullPool)
     try:
-        async with engine.connect() as connection:
+        async with engine.begin() as connection:
             return [tuple(row) for row in await connection.execute(text(query))]
     finally:
         await engine.dispose()
@@ -304,6 +304,19 @@ def test_operator_made_at_the_shell_logs_in_and_creates_partners(shell: Shell):
             assert created.status_code == 201
             log_in["email"] = "b@example.com"
             assert httpx.post(f"{shell.url}/v1/sessions", json=log_in, trust_env=False).status_code == 401
+
+
+async def test_log_that_was_changed_behind_its_back_is_named_and_ends_with_1(shell: Shell):
+    with LocalPg(shell.data / "postgres") as local:
+        assert operator(shell, STRONG).returncode == 0
+        await ask(local.url(), "SELECT number_events('00000000-0000-0000-0000-000000000000', 100)")
+        whole = shell.run("verify-log")
+        assert (whole.returncode, whole.stderr) == (0, "")
+        assert re.fullmatch(r"00000000-\S+: [1-9]\d* entries, whole\.\n", whole.stdout), whole.stdout
+        await ask(local.url(), "UPDATE events SET type = 'user.updated' WHERE position = 1 RETURNING id")
+        broken = shell.run("verify-log", "00000000-0000-0000-0000-000000000000")
+        assert broken.returncode == 1
+        assert broken.stdout.endswith(": 0 entries, broken at position 1: its facts are not those that were chained.\n")
 
 
 def test_demo_makes_one_partner_with_accounts_once(shell: Shell, demo: str):

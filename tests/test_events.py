@@ -1,12 +1,13 @@
 """The events feed: nothing is missed, nothing comes twice, and nothing sensitive leaves with it."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from httpx import AsyncClient
 
-from app.models import PLATFORM, Account, new_id
+from app.models import PLATFORM, Account, first_id, new_id, utc_now
 from app.policy import Access, Caller, Role
 from app.services import events, feeds
 from tests.conftest import Owner, World, problem
@@ -70,8 +71,11 @@ async def test_whoever_comes_back_too_late_is_told(world: World, owner: Owner):
     for name in ("A", "B"):
         await api.post(f"{at}/accounts", json={"name": name})
     await world.worker().number_all()
-    late = "UPDATE events SET created_at = now() - interval '91 days' WHERE partner_id = $1 AND position <= 2"
-    await owner.execute(late, partner_id)
+    late = (
+        "UPDATE events SET created_at = now() - interval '91 days', id = overlay($2::text PLACING position::text FROM 36)"
+        "::uuid WHERE partner_id = $1 AND position <= 2"
+    )
+    await owner.execute(late, partner_id, str(first_id(utc_now() - timedelta(days=91))))
     assert problem(await api.get(f"{at}/events", params={"after": 1})) == (410, "events_gone")
     assert (await feed(api, at, after=2))["items"] == (await feed(api, at))["items"] != []
     assert (await feed(api, at))["items"][0]["position"] == 3

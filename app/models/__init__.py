@@ -4,7 +4,7 @@ from app.models.account import Account, AccountMember, AccountStatus
 from app.models.account_article import AccountArticle
 from app.models.account_import import AccountImport, ImportChunk, ImportFault, ImportStatus
 from app.models.article import Article, BillingPeriod
-from app.models.base import PLATFORM, Base, Identified, Tenanted, Versioned, new_id, utc_now
+from app.models.base import PLATFORM, Base, Identified, Tenanted, Versioned, first_id, new_id, utc_now
 from app.models.claim import Claim, Usage
 from app.models.delivery import Delivery
 from app.models.event import Event
@@ -79,6 +79,7 @@ __all__ = [
     "Versioned",
     "View",
     "WorkerBeat",
+    "first_id",
     "new_id",
     "utc_now",
 ]

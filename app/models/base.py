@@ -31,6 +31,11 @@ def new_id() -> UUID:
     return uuid7()
 
 
+def first_id(at: datetime) -> UUID:
+    """Where in the order of ids those begin that are made from this moment on."""
+    return UUID(int=int(at.timestamp() * 1000) << 80)
+
+
 def word(kind: type[StrEnum]) -> Enum:
     """A column of one of a few words, as text: a new word needs no ALTER TYPE (its CHECK constraint says which)."""
     return Enum(kind, native_enum=False, length=20, values_callable=lambda _: [k.value for k in kind])

@@ -7,13 +7,11 @@ from fastapi import APIRouter, Query, Request
 
 from app.access import in_partner
 from app.db import Db
-from app.models import Event
 from app.policy import Access, Permission
 from app.problems import EventsGone, raises
 from app.rest import Route
 from app.schemas.event import EventFeed
 from app.services import columns, feeds
-from app.services.columns import Columns
 
 router = APIRouter(prefix="/v1/partners/{partner_id}/events", tags=["events"], route_class=Route)
 
@@ -42,11 +40,5 @@ async def list_events(request: Request, access: MayRead, db: Db, after: After = 
     days = request.app.state.settings.event_days
     found = await feeds.read(db, after=after, limit=limit, days=days, types=types or (), account_id=account_id)
     known = await columns.load(db, access.partner_id)
-    return {"items": [_shown(known, event) for event in found.events], "cursor": found.until,
+    return {"items": [feeds.shown(known, event) for event in found.events], "cursor": found.until,
             "more": found.until < found.latest, "latest": found.latest}  # fmt: skip
-
-
-def _shown(known: Columns, event: Event) -> dict[str, Any]:
-    own = ("id", "position", "type", "subject_type", "subject_id", "account_id", "actor", "actor_id")
-    data = {name: feeds.side(event, name, known, masked=True) for name in ("before", "after")}
-    return {name: getattr(event, name) for name in own} | {"occurred_at": event.created_at, "data": data}

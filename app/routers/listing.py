@@ -59,8 +59,11 @@ def list_query(table: lists.Table, more: str = "", *, sorts: bool = True, exampl
     ) -> lists.Query:
         return lists.Query(tuple(filter or ()), sort)
 
+    async def filtered(filter: Annotated[FilterTexts, by_filter] = None) -> lists.Query:
+        return lists.Query(tuple(filter or ()))
+
     if table.search is None:
-        return Depends(unsearched)
+        return Depends(unsearched if sorts else filtered)
     return Depends(query if sorts else unsorted)
 
 

@@ -48,10 +48,10 @@ def _behind(partner_id: UUID, position: int) -> Select[Event, bytes]:
 def _fault(event: Event, expected: bytes) -> str:
     if event.hash != expected:
         return "its facts are not those that were chained"
-    for name, content, salt, kept in (("details", event.details, event.salt, event.details_hash),
+    for name, content, salt, kept in (("content", event.details, event.salt, event.details_hash),
                                       ("origin", event.origin, event.origin_salt, event.origin_hash)):  # fmt: skip
         if (content is None) != (salt is None):
-            return f"its {name} were taken away, or put in, without the salt"
+            return f"its {name} was taken away, or put in, without the salt"
         if content is not None and salt is not None and commitment(salt, content) != kept:
-            return f"its {name} are not those that were chained"
+            return f"its {name} was changed"
     return ""

@@ -1,6 +1,6 @@
 """The events feed: a partner's numbered events in their order, for programs that follow what happens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, cast
@@ -9,13 +9,15 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Event, utc_now
+from app.models import Event, first_id, utc_now
 from app.problems import EventsGone, Fault, Invalid, Text
+from app.services import readings
 from app.services.columns import Columns
 
 STRETCH: Final = 10_000
 """Positions that one call looks through at most, however few of them its filters let pass."""
 
+OWN: Final = ("id", "position", "type", "subject_type", "subject_id", "account_id", "actor", "actor_id")
 AHEAD = Text("There is no such position yet.", "Diese Position gibt es noch nicht.")
 
 
@@ -42,8 +44,10 @@ async def read(db: AsyncSession, *, after: int | None, limit: int, days: int, ty
     latest = await db.scalar(select(func.max(Event.position))) or 0
     since = utc_now() - timedelta(days=days)
     if after is None:
-        oldest = select(func.min(Event.position)).where(Event.created_at >= since)
-        after = (await db.scalar(oldest) or latest + 1) - 1
+        kept = select(Event.position).where(Event.id >= first_id(since), Event.position.is_not(None))
+        oldest = kept.order_by(Event.id).limit(STRETCH).subquery()  # ids are nearly in the order of positions
+        first: int | None = await db.scalar(select(func.min(oldest.c.position)))
+        after = latest if first is None else first - 1
     elif after > latest:
         raise Invalid(errors=[Fault("query:after", "invalid_cursor", AHEAD)])
     elif await db.scalar(select(Event.created_at < since).where(Event.position == after + 1)):
@@ -60,22 +64,7 @@ async def read(db: AsyncSession, *, after: int | None, limit: int, days: int, ty
     return Stretch(found[:limit], until, latest)
 
 
-def side(event: Event, name: str, known: Columns, *, masked: bool) -> dict[str, Any] | None:
-    """What was before, or after; with `masked`, without what sensitive properties hold, or are asked for.
-
-    A property that is gone counts as sensitive, for nobody knows any more; so does one that is younger than the event.
-    """
-    found = cast("dict[str, Any] | None", (event.details or {}).get(name))
-    if found is None or not masked:
-        return found
-    shown = dict(found)
-    if isinstance(found.get("properties"), Mapping):
-        shown["properties"] = {k: v if _open(known, k, event) else None for k, v in found["properties"].items()}
-    if event.subject_type != "account":  # a saved view, an export: conditions tell of values as well
-        shown |= {k: None for k in ("all", "any", "q", "filter") if k in found}
-    return shown
-
-
-def _open(known: Columns, key: str, event: Event) -> bool:
-    found = known.by_key.get(key)
-    return found is not None and not found.sensitive and found.id < event.id
+def shown(known: Columns, event: Event) -> dict[str, Any]:
+    """An event as the feed gives it: it goes to programs, so sensitive values stay here, whoever asks."""
+    data = {name: readings.side(event, name, known, masked=True) for name in ("before", "after")}
+    return {name: getattr(event, name) for name in OWN} | {"occurred_at": event.created_at, "data": data}

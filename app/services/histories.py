@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Event
 from app.policy import Access, Actor
-from app.services import columns
+from app.services import columns, readings
 from app.services.columns import Columns
 
 
@@ -50,27 +50,18 @@ async def of_values(db: AsyncSession, access: Access, account_id: UUID, found: C
     changed = Event.details["after"]["properties"]
     of_account = (Event.subject_id == account_id, Event.subject_type == "account")
     statement = select(Event).where(*of_account, changed.has_key(key) if key else changed != {})
-    total = await db.scalar(select(func.count()).select_from(statement.subquery())) if count else None
-    if after is not None:
-        statement = statement.where(Event.id < UUID(after[0]))
+    events = await readings.newest(db, statement, limit=limit, after=after, count=count)
     masked = columns.masks(access)
-    events = await db.scalars(statement.order_by(Event.id.desc()).limit(limit + 1))
-    return History([_entry(event, found, key, masked=masked) for event in events], total)
+    return History([_entry(event, found, key, masked=masked) for event in events.rows], events.total)
 
 
 def _entry(event: Event, found: Columns, key: str | None, *, masked: bool) -> Entry:
     details = event.details or {}
     before, after = _values(details, "before"), _values(details, "after")
-    hidden = {k for k in after if not _open(found, k, event)} if masked else set[str]()
+    hidden = {k for k in after if not readings.is_open(found, k, event)} if masked else set[str]()
     changes = [ValueChange(k, None if k in hidden else before.get(k), None if k in hidden else v, k in hidden)
                for k, v in after.items() if key in (None, k)]  # fmt: skip
     return Entry(event.id, event.created_at, event.actor, event.actor_id, changes)
-
-
-def _open(found: Columns, key: str, event: Event) -> bool:
-    """Whether all may see its values. A younger property than the change has but the key of the one it was of."""
-    d = found.by_key.get(key)
-    return d is not None and not d.sensitive and d.id < event.id
 
 
 def _values(details: Mapping[str, Any], side: str) -> Mapping[str, Any]:
