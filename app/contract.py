@@ -39,6 +39,7 @@ TAGS: Final = {
     "views": "Saved views of the accounts table.",
     "members": "Users with a role in a partner or in an account.",
     "invitations": "E-mails with a role, waiting to become memberships.",
+    "events": "What happened in a partner: in order, for programs; and as the audit log, for people.",
     "policy": "Which role may do what, and the keys that verify tokens.",
     "operation": "Health checks.",
 }

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from inspect import isasyncgenfunction, iscoroutinefunction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fastapi import APIRouter
@@ -286,3 +286,29 @@ def test_every_problem_is_said_in_both_languages():
             assert text.en
             assert text.de
             assert text.en != text.de
+
+
+def test_the_contract_describes_every_tag_and_its_integers_are_as_wide_as_they_say():
+    """A tag of no description, or a number that a generated client cannot hold, is a fault of ours and not of theirs."""
+    contract = create_app(Settings()).openapi()
+    used = {tag for path in contract["paths"].values() for operation in path.values() for tag in operation["tags"]}
+    assert {tag["name"] for tag in contract["tags"]} == used
+    widths = {"int32": 2**31 - 1, "int64": 2**63 - 1}
+    integers = list(integers_of(contract))
+    assert len(integers) > 50
+    for found in integers:
+        assert -widths[found["format"]] <= found.get("minimum", 0), found
+        assert found.get("maximum", 0) <= widths[found["format"]], found
+
+
+def integers_of(part: Any) -> Iterator[dict[str, Any]]:
+    """Every schema of an integer."""
+    if isinstance(part, dict):
+        found = cast("dict[str, Any]", part)
+        if "integer" in str(found.get("type")):
+            yield found
+        for value in found.values():
+            yield from integers_of(value)
+    elif isinstance(part, list):
+        for value in cast("list[Any]", part):
+            yield from integers_of(value)

@@ -10,7 +10,7 @@ from app.db import Db
 from app.policy import Access, Permission
 from app.problems import EventsGone, raises
 from app.rest import Route
-from app.schemas.event import EventFeed
+from app.schemas.event import MOST, EventFeed
 from app.services import columns, feeds
 
 router = APIRouter(prefix="/v1/partners/{partner_id}/events", tags=["events"], route_class=Route)
@@ -18,8 +18,8 @@ router = APIRouter(prefix="/v1/partners/{partner_id}/events", tags=["events"], r
 MayRead = Annotated[Access, in_partner(Permission.EVENT_READ)]
 After = Annotated[
     int | None,
-    Query(ge=0, le=2**63 - 1, examples=[4711], description="`cursor` of the answer before; unless given, from the "
-          "oldest event that is kept."),
+    Query(ge=0, le=MOST, examples=[4711], json_schema_extra={"format": "int64"},
+          description="`cursor` of the answer before; unless given, from the oldest event that is kept."),
 ]  # fmt: skip
 Limit = Annotated[int, Query(ge=1, le=200, description="Most events in the answer.")]
 Types = Annotated[

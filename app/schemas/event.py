@@ -1,4 +1,4 @@
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from pydantic import Field
@@ -6,7 +6,9 @@ from pydantic import Field
 from app.policy import Actor
 from app.schemas.base import Instant, Out
 
-Position = Annotated[int, Field(ge=0, le=2**63 - 1, examples=[4711])]
+MOST: Final = 2**53 - 1
+"""JavaScript counts exactly so far."""
+Position = Annotated[int, Field(ge=0, le=MOST, examples=[4711], json_schema_extra={"format": "int64"})]
 Type = Annotated[str, Field(max_length=60, description="What happened: `noun.past`.", examples=["account.updated"])]
 Side = Annotated[
     dict[str, Any] | None,
