@@ -12,6 +12,7 @@ Document = dict[str, Any]
 
 METHODS: Final = ("get", "put", "post", "delete", "patch")
 PROBLEM: Final = "application/problem+json"
+FORMS: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
 SCHEME: Final = "accessToken"
 EVERYWHERE: Final = ("malformed_request", "invalid", "headers_too_large", "internal_error", "unavailable")
 EXAMPLE_ID: Final = "0198c5b2-7a1e-7c3d-9f60-4b2a1d3e5f60"
@@ -40,6 +41,7 @@ TAGS: Final = {
     "members": "Users with a role in a partner or in an account.",
     "invitations": "E-mails with a role, waiting to become memberships.",
     "events": "What happened in a partner: in order, for programs; and as the audit log, for people.",
+    "api clients": "Programs that call for a partner, or for the cloud: their keys, and tokens for them.",
     "policy": "Which role may do what, and the keys that verify tokens.",
     "operation": "Health checks.",
 }
@@ -104,7 +106,8 @@ def finalise(document: Document) -> Document:
     components = doc.setdefault("components", {})
     components["securitySchemes"] = {
         SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-                 "description": "Access token of `createSession` or `switchAccount`, a JWT as RFC8725 asks (RFC 6750)."}
+                 "description": "Access token (RFC 6750) of `createSession`, `switchAccount` or `createToken`: a JWT "
+                                "as RFC8725 asks. Or the secret of an API client as it is."}
     }  # fmt: skip
     schemas = components.setdefault("schemas", {})
     for gone in ("HTTPValidationError", "ValidationError"):
@@ -140,10 +143,11 @@ def _operations(doc: Document) -> Iterator[tuple[str, str, Document]]:
 
 def _name_form(schemas: Document, operation: Document) -> None:
     """A form that an endpoint reads by itself has a name, as every other body: its title."""
-    form: Document = operation.get("requestBody", {}).get("content", {}).get("multipart/form-data", {})
-    if "title" in form.get("schema", {}):
-        name = form["schema"].pop("title")
-        schemas[name], form["schema"] = form["schema"], {"$ref": f"#/components/schemas/{name}"}
+    content: Document = operation.get("requestBody", {}).get("content", {})
+    for form in (content[media_type] for media_type in FORMS if media_type in content):
+        if "title" in form["schema"]:
+            name = form["schema"].pop("title")
+            schemas[name], form["schema"] = form["schema"], {"$ref": f"#/components/schemas/{name}"}
 
 
 def _finish(path: str, method: str, operation: Document) -> None:
@@ -181,10 +185,12 @@ def _codes(path: str, operation: Document, *, idempotent: bool) -> list[str]:
     permission = operation["x-permission"]
     if permission != "public" or len(operation["security"]) > 1:
         codes += ["unauthenticated", "insufficient_scope"]
+    if permission == "anyone":
+        codes.append("network_not_allowed")
     if ":" in permission:
         codes.append("forbidden")
     if "{partner_id}" in path:
-        codes += ["partner_suspended", "partner_management_off"]
+        codes += ["partner_suspended", "partner_management_off", "client_owner_gone", "network_not_allowed"]
     if "{" in path:
         codes.append("not_found")
     if "requestBody" in operation:

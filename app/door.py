@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 from sqlalchemy import and_, case, or_
 
 from app.access import CLOSED, PASSED, AccountId, PartnerId, granted_in_account
+from app.bearer import Token, token_of
 from app.express import Inside, Prepared, transaction
 from app.lines import Lines
 from app.models import Account, AccountMember, Partner, PartnerMember, User
@@ -24,11 +25,9 @@ from app.standing import (
     STANDING,
     WIDTH,
     Standing,
-    Token,
     asked_of,
     long_unseen,
     look_up_express,
-    token_of,
 )
 
 MAX_FAMILIAR: Final = 10_000
@@ -129,7 +128,7 @@ def at_door(permission: Permission, value: Any) -> Any:
 
     async def guard(request: Request, partner_id: PartnerId, account_id: AccountId) -> Door:
         request.scope["gate"] = CLOSED
-        return Door(request, token_of(request), partner_id, account_id, question)
+        return Door(request, await token_of(request), partner_id, account_id, question)
 
     vars(guard).update(permission=permission, gate=True)
     return Depends(guard, scope="function")

@@ -20,7 +20,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.types import TypeEngine
 
 from app.db import AT_COMMIT, driver_error
-from app.policy import Access, Role
+from app.policy import Access, Permission
 
 DIALECT = dialect()  # pyright: ignore[reportUnknownVariableType, reportCallIssue, reportUntypedFunctionDecorator]
 
@@ -178,12 +178,12 @@ async def _undo(raw: PoolProxiedConnection, line: Driver) -> None:
 class Guess:
     """What will be asked next, most likely: one value, good for one version of the partner's columns.
 
-    It is worked out only for callers of the roles `open_to`. A `lasting` one is likely to be asked again.
+    It is worked out only for callers who have all the permissions `needs`. A `lasting` one is likely to be asked again.
     """
 
     version: int
     value: Any
-    open_to: frozenset[Role]
+    needs: frozenset[Permission]
     lasting: bool = True
 
 

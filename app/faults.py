@@ -60,6 +60,9 @@ MESSAGES: dict[str, Text] = {
     "duplicate_key": Text("Every key once.", "Jeder Schlüssel nur einmal."),
     "reserved_key": Text("A column of every account has this name.", "So heißt eine Spalte jedes Kontos."),
     "email": Text("Must be an e-mail address.", "Muss eine E-Mail-Adresse sein."),
+    "network": Text(
+        "Must be a network or an address: 203.0.113.0/24.", "Muss ein Netz oder eine Adresse sein: 203.0.113.0/24."
+    ),
     "time_zone": Text(
         "Must be the name of a time zone: Europe/Berlin.", "Muss der Name einer Zeitzone sein: Europe/Berlin."
     ),
@@ -136,6 +139,7 @@ def _fault(error: Mapping[str, Any], body: object) -> Fault:
 
 # What pydantic says of the field that tells several models apart, in the words of any other field.
 TAG_FAULTS = {"union_tag_invalid": "literal_error", "union_tag_not_found": "missing"}
+TAGS = ("type", "action", "kind")
 
 
 def _of_client(path: Sequence[Any], body: object) -> Iterator[Any]:
@@ -143,7 +147,7 @@ def _of_client(path: Sequence[Any], body: object) -> Iterator[Any]:
     node = body
     for part in path:
         inner: Any = cast("dict[Any, Any]", node) if isinstance(node, dict) else {}
-        if part not in inner and part in (inner.get("type", inner), inner.get("action", inner)):
+        if part not in inner and any(part == inner[tag] for tag in TAGS if tag in inner):
             continue
         yield part
         entries: Any = cast("list[Any]", node) if isinstance(node, list) else []

@@ -7,7 +7,10 @@ from uuid import UUID
 
 
 class Role(StrEnum):
-    """What a user is: an operator, or a member of a partner or of an account."""
+    """What a user is: an operator, or a member of a partner or of an account.
+
+    A service is no user: it is what an operator's API client is, wherever it comes.
+    """
 
     OPERATOR = "operator"
     PARTNER_ADMIN = "partner_admin"
@@ -16,6 +19,7 @@ class Role(StrEnum):
     ACCOUNT_ADMIN = "account_admin"
     ACCOUNT_EDITOR = "account_editor"
     ACCOUNT_VIEWER = "account_viewer"
+    SERVICE = "service"
 
 
 class Permission(StrEnum):
@@ -52,6 +56,10 @@ class Permission(StrEnum):
     CLAIM_MANAGE = "claim:manage"
     EVENT_READ = "event:read"
     AUDIT_LOG_READ = "audit_log:read"
+    API_CLIENT_READ = "api_client:read"
+    API_CLIENT_MANAGE = "api_client:manage"
+    SERVICE_CLIENT_READ = "service_client:read"
+    SERVICE_CLIENT_MANAGE = "service_client:manage"
 
 
 P, R = Permission, Role
@@ -66,7 +74,7 @@ GRANTS: dict[Permission, frozenset[Role]] = {
     P.CATALOGUE_MANAGE:      frozenset({R.OPERATOR}),
     P.PARTNER_CREATE:        frozenset({R.OPERATOR}),
     P.PARTNER_LIST:          frozenset({R.OPERATOR}),
-    P.PARTNER_READ:          frozenset({R.OPERATOR, *PARTNER_ROLES}),
+    P.PARTNER_READ:          frozenset({R.OPERATOR, *PARTNER_ROLES, R.SERVICE}),
     P.PARTNER_UPDATE:        frozenset({R.OPERATOR}),
     P.PARTNER_MEMBER_READ:   frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
     P.PARTNER_MEMBER_MANAGE: frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
@@ -76,7 +84,7 @@ GRANTS: dict[Permission, frozenset[Role]] = {
     P.VIEW_MANAGE:           frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER}),
     P.ACCOUNT_CREATE:        frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER}),
     P.ACCOUNT_LIST:          frozenset({R.OPERATOR, *PARTNER_ROLES}),
-    P.ACCOUNT_READ:          frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
+    P.ACCOUNT_READ:          frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES, R.SERVICE}),
     P.ACCOUNT_UPDATE:        frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER}),
     P.ACCOUNT_ENTER:         ACCOUNT_ROLES,
     P.PRICE_MODEL_SET:       frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
@@ -84,16 +92,20 @@ GRANTS: dict[Permission, frozenset[Role]] = {
     P.ACCOUNT_IMPORT_READ:   frozenset({R.OPERATOR, *PARTNER_ROLES}),
     P.ACCOUNT_MEMBER_READ:   frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
     P.ACCOUNT_MEMBER_MANAGE: frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER, R.ACCOUNT_ADMIN}),
-    P.ACCOUNT_ARTICLE_READ:  frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
+    P.ACCOUNT_ARTICLE_READ:  frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES, R.SERVICE}),
     P.ACCOUNT_ARTICLE_MANAGE: frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
-    P.LICENCE_READ:          frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
+    P.LICENCE_READ:          frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES, R.SERVICE}),
     P.LICENCE_MANAGE:        frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
     P.LICENCE_OVERRULE:      frozenset({R.OPERATOR}),
-    P.ENTITLEMENT_READ:      frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
-    P.CLAIM_READ:            frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
-    P.CLAIM_MANAGE:          frozenset({R.ACCOUNT_ADMIN, R.ACCOUNT_EDITOR}),
+    P.ENTITLEMENT_READ:      frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES, R.SERVICE}),
+    P.CLAIM_READ:            frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES, R.SERVICE}),
+    P.CLAIM_MANAGE:          frozenset({R.ACCOUNT_ADMIN, R.ACCOUNT_EDITOR, R.SERVICE}),
     P.EVENT_READ:            frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
     P.AUDIT_LOG_READ:        frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
+    P.API_CLIENT_READ:       frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
+    P.API_CLIENT_MANAGE:     frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
+    P.SERVICE_CLIENT_READ:   frozenset({R.OPERATOR}),
+    P.SERVICE_CLIENT_MANAGE: frozenset({R.OPERATOR}),
 }  # fmt: skip
 
 
@@ -116,6 +128,15 @@ OF_FIELDS = frozenset({P.PRICE_MODEL_SET, P.LICENCE_OVERRULE})
 WITH_SESSION_ONLY = frozenset({P.ACCOUNT_ENTER, P.ACCOUNT_MEMBER_MANAGE})
 
 
+# What no API client may do: a stolen key must not be able to make others.
+FOR_PEOPLE_ONLY = frozenset({P.API_CLIENT_READ, P.API_CLIENT_MANAGE})
+
+
+def scopes_of(role: Role) -> frozenset[Permission]:
+    """What an API client may be allowed that acts in this role."""
+    return frozenset(p for p, roles in GRANTS.items() if role in roles) - FOR_PEOPLE_ONLY
+
+
 def decide(roles: Set[Role], permission: Permission, *, suspended: bool, managed: bool) -> frozenset[Role] | str:
     """Which of somebody's roles in a place grant `permission`, or the code of the problem that says why none does.
 
@@ -130,7 +151,8 @@ def decide(roles: Set[Role], permission: Permission, *, suspended: bool, managed
         return granted
     if awake != roles:
         return "partner_suspended" if suspended else "partner_management_off"
-    return "not_a_member" if GRANTS[permission] <= ACCOUNT_ROLES and not roles & ACCOUNT_ROLES else "forbidden"
+    members_only = GRANTS[permission] - {Role.SERVICE} <= ACCOUNT_ROLES
+    return "not_a_member" if members_only and not roles & ACCOUNT_ROLES else "forbidden"
 
 
 class Actor(StrEnum):
@@ -144,7 +166,10 @@ class Actor(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who acts, for whom, and from where: what the change log says of every change."""
+    """Who acts, for whom, and from where: what the change log says of every change.
+
+    Of an API client, the user is its owner: whom it acts for.
+    """
 
     user_id: UUID
     session_id: UUID
@@ -152,7 +177,17 @@ class Caller:
     request_id: str | None = None
     address: str | None = None
     actor: Actor = Actor.USER
-    on_behalf_of: UUID | None = None
+    client_id: UUID | None = None
+
+    @property
+    def id(self) -> UUID:
+        """Who acts: the API client, or else the user."""
+        return self.client_id or self.user_id
+
+    @property
+    def on_behalf_of(self) -> UUID | None:
+        """Whom an API client acts for."""
+        return self.user_id if self.client_id else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +213,12 @@ class Access:
     partner_id: UUID
     roles: frozenset[Role]
     account_id: UUID | None = None
+    scopes: frozenset[str] | None = None
+    """All that an API client may; people are bound by their roles alone."""
+
+    def may(self, permission: Permission) -> bool:
+        """Whether one of the roles grants another permission besides, and the scopes hold it."""
+        return bool(allowing(self.roles, permission)) and (self.scopes is None or permission in self.scopes)
 
     @property
     def user_id(self) -> UUID:

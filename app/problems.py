@@ -130,11 +130,13 @@ class Problem(Exception):
     shape: ClassVar[type[ProblemDetails]] = ProblemDetails
     example: ClassVar[Mapping[str, Any]] = {}
     """Of the members that its `shape` adds (RFC 9457, 3.2)."""
+    fixed_members: ClassVar[Mapping[str, Any]] = {}
+    """Those of them that are always the same."""
 
     def __init__(self, *, errors: Sequence[Fault] = (), headers: Mapping[str, str] | None = None,
                  members: Mapping[str, Any] | None = None) -> None:  # fmt: skip
         super().__init__(self.code)
-        self.errors, self.members = list(errors), dict(members or {})
+        self.errors, self.members = list(errors), {**self.fixed_members, **(members or {})}
         self.headers = {**self.fixed_headers, **(headers or {})}
 
     def __init_subclass__(cls) -> None:
@@ -168,9 +170,27 @@ class Forbidden(Problem):
 
 class InsufficientScope(Problem):
     status, code = 403, "insufficient_scope"
-    title = Text("This token is for one account only", "Dieses Token gilt nur für ein Konto")
-    detail = Text("Use the access token of your session, not the one of the account that you switched into.",
-                  "Verwenden Sie das Token Ihrer Sitzung, nicht das des gewechselten Kontos.")  # fmt: skip
+    title = Text("The token or key is not for this", "Das Token oder der Schlüssel ist nicht dafür")
+    detail = Text("A token of an account is good for that account only; an API client, for what its scopes name. "
+                  "Else use the access token of your session.",
+                  "Ein Konto-Token gilt nur für sein Konto, ein API-Client nur für seine Scopes. Verwenden Sie sonst "
+                  "das Token Ihrer Sitzung.")  # fmt: skip
+    fixed_headers = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+
+
+class NetworkNotAllowed(Problem):
+    status, code = 403, "network_not_allowed"
+    title = Text("This API client may not call from here", "Dieser API-Client darf von hier nicht aufrufen")
+    detail = Text("Call from one of the client's networks, or have them changed.",
+                  "Rufen Sie aus einem seiner Netze auf, oder lassen Sie diese ändern.")  # fmt: skip
+
+
+class ClientOwnerGone(Problem):
+    status, code = 403, "client_owner_gone"
+    title = Text("Nobody answers for this API client any more", "Für diesen API-Client steht niemand mehr ein")
+    detail = Text("Its owner has left the partner. An admin there can take the client over; its secrets stay good.",
+                  "Wer ihn besaß, hat den Partner verlassen. Ein Admin kann ihn übernehmen; die Schlüssel "
+                  "bleiben gültig.")  # fmt: skip
 
 
 class NotFound(Problem):
@@ -300,6 +320,77 @@ class RefreshRaced(Problem):
     title = Text("The token was renewed a moment ago", "Das Token wurde gerade erneuert")
     detail = Text("Another tab or thread of yours did it: use the tokens that it got.",
                   "Verwenden Sie die Tokens, die Ihr anderer Aufruf erhalten hat.")  # fmt: skip
+
+
+class OAuthProblem(ProblemDetails):
+    """Problem details, which say besides what OAuth's clients look for."""
+
+    error: Annotated[
+        str | None,
+        Field(
+            max_length=40, description="RFC 6749, 5.2; with other codes it is left out.", examples=["invalid_client"]
+        ),
+    ] = None
+
+
+class InvalidTokenRequest(Problem):
+    status, code = 400, "invalid_token_request"
+    title = Text("The token request lacks something", "Der Token-Anfrage fehlt etwas")
+    detail = Text("Send a form with grant_type=client_credentials, each field once, and one proof of who you are.",
+                  "Senden Sie ein Formular mit grant_type=client_credentials, jedes Feld einmal, und einem "
+                  "Nachweis.")  # fmt: skip
+    shape, example = OAuthProblem, {"error": "invalid_request"}
+    fixed_members = example
+
+
+class UnsupportedGrantType(Problem):
+    status, code = 400, "unsupported_grant_type"
+    title = Text("This grant is not given", "Diese Art der Freigabe gibt es nicht")
+    detail = Text(
+        "Use grant_type=client_credentials; people log in with POST /v1/sessions.",
+        "Verwenden Sie grant_type=client_credentials; Menschen melden sich mit POST /v1/sessions an.",
+    )
+    shape, example = OAuthProblem, {"error": "unsupported_grant_type"}
+    fixed_members = example
+
+
+class InvalidScope(Problem):
+    status, code = 400, "invalid_scope"
+    title = Text("The client may not have this scope", "Diesen Scope darf der Client nicht haben")
+    detail = Text("Ask for scopes that the client has, or leave `scope` out for all of them.",
+                  "Fordern Sie Scopes an, die der Client hat, oder lassen Sie `scope` weg.")  # fmt: skip
+    shape, example = OAuthProblem, {"error": "invalid_scope"}
+    fixed_members = example
+
+
+class InvalidClient(Problem):
+    status, code = 401, "invalid_client"
+    title = Text("The client did not prove who it is", "Der Client hat sich nicht ausgewiesen")
+    detail = Text(
+        "It is unknown, revoked or expired, or its secret or assertion is not good (any more).",
+        "Er ist unbekannt, widerrufen oder abgelaufen, oder sein Nachweis ist nicht (mehr) gültig.",
+    )
+    fixed_headers = {"WWW-Authenticate": "Basic"}
+    shape, example = OAuthProblem, {"error": "invalid_client"}
+    fixed_members = example
+
+
+class TooManyApiClients(Problem):
+    status, code = 409, "too_many_api_clients"
+    title = Text("There are too many API clients", "Es gibt zu viele API-Clients")
+    detail = Text("Revoke one that is not used any more.", "Widerrufen Sie einen, der nicht mehr gebraucht wird.")
+
+
+class TooManyCredentials(Problem):
+    status, code = 409, "too_many_credentials"
+    title = Text("The client has too many secrets and keys", "Der Client hat zu viele Schlüssel")
+    detail = Text("End one that is not used any more.", "Beenden Sie einen, der nicht mehr gebraucht wird.")
+
+
+class ApiClientRevoked(Problem):
+    status, code = 409, "api_client_revoked"
+    title = Text("The API client is revoked", "Der API-Client ist widerrufen")
+    detail = Text("That is for good: make a new one.", "Das ist endgültig: legen Sie einen neuen an.")
 
 
 class TooManyAttempts(Problem):

@@ -77,7 +77,7 @@ def load_keys(pems: Iterable[bytes], secret: bytes) -> Keys:
             raise ValueError("a signing key must be an EC key on P-256")
         shown = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         parts = cast("dict[str, str]", jwk.construct(shown, ALGORITHM).to_dict())
-        kid = _thumbprint(parts)
+        kid = thumbprint(parts)
         signing[kid], public[kid] = jwk.construct(pem, ALGORITHM), jwk.construct(shown, ALGORITHM)
         jwks.append(parts | {"kid": kid, "use": "sig"})
     if not signing:
@@ -85,7 +85,7 @@ def load_keys(pems: Iterable[bytes], secret: bytes) -> Keys:
     return Keys(signing, public, jwks, secret)
 
 
-def _thumbprint(parts: Mapping[str, str]) -> str:
+def thumbprint(parts: Mapping[str, str]) -> str:
     """RFC 7638: the key's own hash is its id."""
     canonical = '{{"crv":"{crv}","kty":"{kty}","x":"{x}","y":"{y}"}}'.format(**parts)
     return _b64(hashlib.sha256(canonical.encode()).digest())
@@ -126,19 +126,22 @@ class Tokens:
         self.account_audience, self.licence_audience = f"{issuer}/accounts", f"{issuer}/licence-files"
         self._verified = lru_cache(4096)(self._decode)
 
-    def issue(self, user_id: UUID, session_id: UUID, now: datetime, **account: str) -> str:
-        """A token of a session; with `partner_id`, `account_id` and `role`, one that is confined to that account."""
+    def issue(self, bearer_id: UUID, session_id: UUID, now: datetime, **more: str) -> str:
+        """A token of a session; with `partner_id`, `account_id` and `role`, one that is confined to that account.
+
+        That of an API client, whose id is the bearer's, names it again and its `scope` (RFC 9068).
+        """
         claims: dict[str, Any] = {
             "iss": self.issuer,
-            "aud": [self.issuer, self.account_audience] if account else [self.issuer],
-            "sub": str(user_id),
+            "aud": [self.issuer, self.account_audience] if "account_id" in more else [self.issuer],
+            "sub": str(bearer_id),
             "sid": str(session_id),
             "jti": secrets.token_urlsafe(12),
             "iat": int(now.timestamp()),
             "exp": int((now + self.lifetime).timestamp()),
         }
         kid, key = next(iter(self.keys.signing.items()))
-        return jwt.encode(claims | account, key, ALGORITHM, headers={"kid": kid, "typ": "at+jwt"})
+        return jwt.encode(claims | more, key, ALGORITHM, headers={"kid": kid, "typ": "at+jwt"})
 
     def licence_file(
         self, file_id: UUID, account_id: UUID, now: datetime, until: datetime, content: Mapping[str, Any]

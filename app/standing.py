@@ -1,12 +1,10 @@
-"""Who calls, and what they are there: read from the token, and in one statement from the database."""
+"""Who calls, and what they are there: read in one statement from the database."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from fastapi import Request
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -26,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.bearer import Token
 from app.express import Driver, Prepared, param
 from app.models import Account, AccountMember, Partner, PartnerMember, Session, User, utc_now
 from app.models.partner import PartnerStatus
@@ -37,30 +36,17 @@ SEEN_EVERY = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
-class Token:
-    """A verified access token; with an account, one that is good for that account alone."""
+class Standing:
+    """What the caller is, where: as one statement reads it. Null: not there, or no member.
+
+    Of an API client (`client_id`), user and roles are its owner's, and the rest says what it may, and where.
+    """
 
     user_id: UUID
-    session_id: UUID
-    partner_id: UUID | None
-    account_id: UUID | None
-
-
-def token_of(request: Request) -> Token:
-    """Raises:
-    Unauthenticated: there is none, or it is not ours, or no longer good.
-    """
-    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        raise Unauthenticated
-    claims: Mapping[str, Any] = request.app.state.tokens.verify(credentials.strip())
-    return Token(claims["sub"], claims["sid"], claims.get("partner_id"), claims.get("account_id"))
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What the caller is, where: as one statement reads it. Null: not there, or no member."""
-
+    client_id: UUID | None
+    client_partner_id: UUID | None
+    client_scopes: list[str] | None
+    client_networks: list[str] | None
     operator: bool
     last_used_at: datetime
     partner_status: PartnerStatus | None
@@ -71,7 +57,15 @@ class Standing:
 
     @property
     def partner_roles(self) -> set[Role]:
-        """The roles that come from outside the account."""
+        """The roles that come from outside the account.
+
+        An API client is in its partner what its owner is there, an operator's what an admin is; and an operator's own
+        is a service wherever it comes.
+        """
+        if self.client_id is not None:
+            if self.client_partner_id is None:
+                return {Role.SERVICE} if self.operator else set()
+            return {self.partner_role or Role.PARTNER_ADMIN} if self.partner_role or self.operator else set()
         member = {self.partner_role} if self.partner_role else set[Role]()
         return member | ({Role.OPERATOR} if self.operator else set[Role]())
 
@@ -82,14 +76,19 @@ WIDTH: Final = len(fields(Standing))
 _PARTNER, _ACCOUNT = param("partner", Uuid()), param("account", Uuid())
 
 _SIGNED_IN = (
-    Session.id == param("session", Uuid()), Session.user_id == param("user", Uuid()),
+    Session.id == param("session", Uuid()),
+    func.coalesce(Session.client_id, Session.user_id) == param("bearer", Uuid()),
     Session.ended_at.is_(None), Session.expires_at > param("now", DateTime(timezone=True)),
     User.status == UserStatus.ACTIVE,
 )  # fmt: skip
 
+_CALLER = (
+    Session.user_id, Session.client_id, Session.client_partner_id, Session.client_scopes, Session.client_networks,
+)  # fmt: skip
+
 STANDING = (
     select(
-        User.operator, Session.last_used_at, Partner.status, Partner.partner_management_enabled,
+        *_CALLER, User.operator, Session.last_used_at, Partner.status, Partner.partner_management_enabled,
         PartnerMember.role, Account.id, AccountMember.role,
     )
     .select_from(Session)
@@ -116,7 +115,10 @@ _GLANCED = (
     .outerjoin(Partner, Partner.id == _HERE)
     .outerjoin(PartnerMember, and_(PartnerMember.partner_id == _HERE, PartnerMember.user_id == User.id))
 )
-_OUTSIDE = (User.operator, Session.last_used_at, Partner.status, Partner.partner_management_enabled, PartnerMember.role)
+_OUTSIDE = (
+    *_CALLER, User.operator, Session.last_used_at, Partner.status, Partner.partner_management_enabled,
+    PartnerMember.role,
+)  # fmt: skip
 
 GLANCE = select(*_OUTSIDE, null(), null()).select_from(_GLANCED).where(*_SIGNED_IN)
 """The same of a partner, in a transaction that is this statement alone: it confines itself before it reads what is the
@@ -164,7 +166,7 @@ it enters the partner before it reads what is the partner's, as `GLANCE` does, a
 def asked_as_before(token: Token, partner_id: UUID, was: "Standing", version: int, lock: int) -> dict[str, Any]:
     """The parameters of `AS_BEFORE`."""
     now = utc_now()
-    return {"session": token.session_id, "user": token.user_id, "partner": partner_id, "now": now, "lock": lock,
+    return {"session": token.session_id, "bearer": token.bearer_id, "partner": partner_id, "now": now, "lock": lock,
             "version": version, "operator": was.operator, "status": was.partner_status, "role": was.partner_role,
             "managed": was.partner_management_enabled, "seen_after": now - SEEN_EVERY}  # fmt: skip
 
@@ -179,7 +181,7 @@ _USED_EXPRESS = Prepared(_USED)
 
 def asked_of(token: Token, partner_id: UUID, account_id: UUID | None) -> dict[str, Any]:
     """The parameters of `STANDING`."""
-    return {"session": token.session_id, "user": token.user_id, "partner": partner_id, "account": account_id,
+    return {"session": token.session_id, "bearer": token.bearer_id, "partner": partner_id, "account": account_id,
             "now": utc_now()}  # fmt: skip
 
 

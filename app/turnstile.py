@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from app.access import CLOSED, PASSED, AccountId, PartnerId, granted_in_account
+from app.bearer import Token, token_of
 from app.express import Driver, Prepared, param
 from app.idempotency import recall_express, remember_express
 from app.lines import Lines
@@ -38,7 +39,7 @@ from app.policy import Access, Permission
 from app.problems import Problem, Unauthenticated
 from app.queues import Queues
 from app.recent import Recent
-from app.standing import SEEN_EVERY, STANDING, WIDTH, Standing, Token, look_up_express, token_of
+from app.standing import SEEN_EVERY, STANDING, WIDTH, Standing, look_up_express
 
 MAX_INTRODUCED: Final = 10_000
 
@@ -132,7 +133,7 @@ def at_turnstile(permission: Permission) -> Any:
 
     async def guard(request: Request, partner_id: PartnerId, account_id: AccountId) -> Turnstile:
         request.scope["gate"] = CLOSED
-        return Turnstile(request, token_of(request), partner_id, account_id, permission)
+        return Turnstile(request, await token_of(request), partner_id, account_id, permission)
 
     vars(guard).update(permission=permission, gate=True)
     return Depends(guard, scope="function")
@@ -196,7 +197,7 @@ async def _alone(place: Place, turnstile: Turnstile, ask: Any, respond: Callable
     async with place.holds.transaction(place.partner_id, "") as line:
         found, _ = await look_up_express(line, turnstile.token, place.partner_id, _CALLER, place.account_id)
         access = turnstile.admit(found)
-        await recall_express(request, line, place.partner_id, access.user_id)
+        await recall_express(request, line, place.partner_id, access.caller.id)
         await line.execute(place.desk.lock(place.partner_id, place.account_id, place.thing))
         try:
             (answer,) = await _pass(place, line, [(turnstile, ask)])
@@ -212,17 +213,17 @@ async def _alone(place: Place, turnstile: Turnstile, ask: Any, respond: Callable
 # --- who calls, of one or many at once ---
 
 _ONE: Final[Any] = select(
-    param("one_session", Uuid()).label("session"), param("one_user", Uuid()).label("user"),
+    param("one_session", Uuid()).label("session"), param("one_bearer", Uuid()).label("bearer"),
     param("one_subject", Text()).label("subject"), literal_column("1", Integer()).label("number"),
 ).subquery("asked")  # fmt: skip
 """As most are: values cost the driver less than arrays of one."""
 
 _MANY: Final[Any] = (
     func.unnest(
-        param("sessions", ARRAY(Uuid())), param("users", ARRAY(Uuid())), param("subjects", ARRAY(Text()))
+        param("sessions", ARRAY(Uuid())), param("bearers", ARRAY(Uuid())), param("subjects", ARRAY(Text()))
     )
     .table_valued(
-        column("session", Uuid()), column("user", Uuid()), column("subject", Text()),
+        column("session", Uuid()), column("bearer", Uuid()), column("subject", Text()),
         with_ordinality="number", name="asked",
     )
     .render_derived()
@@ -235,11 +236,15 @@ async def _found(place: Place, line: Driver, callers: Callers) -> tuple[Pool, li
     if len(callers) == 1:
         ((turnstile, ask),) = callers
         token = turnstile.token
-        asked |= {"one_session": token.session_id, "one_user": token.user_id, "one_subject": place.desk.subject(ask)}
+        asked |= {
+            "one_session": token.session_id,
+            "one_bearer": token.bearer_id,
+            "one_subject": place.desk.subject(ask),
+        }
         rows = await statement(place.desk, _ONE).all(line, **asked)
     else:
         tokens = [turnstile.token for turnstile, _ in callers]
-        asked |= {"sessions": [token.session_id for token in tokens], "users": [token.user_id for token in tokens],
+        asked |= {"sessions": [token.session_id for token in tokens], "bearers": [token.bearer_id for token in tokens],
                   "subjects": [place.desk.subject(ask) for _, ask in callers]}  # fmt: skip
         rows = await statement(place.desk, _MANY).all(line, **asked)
     return place.desk.pool_of(rows[0], at), rows
@@ -253,7 +258,7 @@ def statement(desk: Desk, callers: Any = _ONE) -> Prepared:
 @cache
 def _prepared(desk: Any, callers: Any) -> Prepared:
     """`STANDING` for each caller, the account's status, and what the desk wants to know."""
-    given = {"session": callers.c.session, "user": callers.c.user}
+    given = {"session": callers.c.session, "bearer": callers.c.bearer}
 
     def of_each(element: Any, **_: Any) -> Any:
         return given.get(element.key) if isinstance(element, BindParameter) else None

@@ -19,7 +19,7 @@ from app.importing import Importer
 from app.metrics import DELIVERIES, NOTICES, OUTBOX_AGE, OUTBOX_DEPTH
 from app.models import PLATFORM, Delivery, WorkerBeat, new_id, utc_now
 from app.security import Keys
-from app.services import health, letters, notices, passwords, recounts, refreshes, sessions, throttles
+from app.services import api_credentials, health, letters, notices, passwords, recounts, refreshes, sessions, throttles
 from app.tenancy import confine
 
 log = structlog.get_logger("worker")
@@ -289,6 +289,7 @@ class Worker:
             await sessions.purge(db, now)
             await passwords.purge(db, now)
             await throttles.purge(db, now)
+            await api_credentials.purge(db, now)
 
     async def recount_all(self) -> None:
         """Set right how many members accounts have, where an older release or somebody with SQL let one in or out.

@@ -50,6 +50,8 @@ class Operation:
     optional_token: bool
     form: bool = False
     """Whether the body is a form with a file, not JSON."""
+    encoded: str | None = None
+    """The schema of a body that is a form without one."""
 
     @property
     def writes(self) -> bool:
@@ -57,8 +59,8 @@ class Operation:
 
     @property
     def of_everybody(self) -> bool:
-        """The catalogue is no partner's: nobody's ids are in it, and everybody reads the same."""
-        return self.path.startswith(("/v1/features", "/v1/articles", "/v1/price-models"))
+        """Of no partner: the catalogue and the operators' service clients. Whoever may see it at all sees the same."""
+        return self.path.startswith(("/v1/features", "/v1/articles", "/v1/price-models", "/v1/service-clients"))
 
 
 def operations(world: World) -> list[Operation]:
@@ -75,8 +77,10 @@ def _operation(path: str, method: str, found: dict[str, Any]) -> Operation:
         next(iter(schema["discriminator"]["mapping"].values())) if "oneOf" in schema else None
     )
     inside = tuple(p["name"] for p in found.get("parameters", []) if p.get("in") == "path")
+    encoded = content.get("application/x-www-form-urlencoded", {}).get("schema", {}).get("$ref", "")
     return Operation(found["operationId"], method.upper(), path, found["x-permission"], inside,
-                     body and body.rpartition("/")[2], {} in found["security"], form)  # fmt: skip
+                     body and body.rpartition("/")[2], {} in found["security"], form,
+                     encoded.rpartition("/")[2] or None)  # fmt: skip
 
 
 ANY_OPERATION = Operation("", "", "", "", (), None, False)
@@ -94,6 +98,7 @@ class Stage:
     status: Literal["active", "suspended"] = "active"
     enabled: bool = True
     spares: dict[tuple[str, bool], str] = field(default_factory=dict[tuple[str, bool], str])
+    clients: dict[bool, Any] = field(default_factory=dict[bool, Any])
 
     @property
     def tag(self) -> str:
@@ -124,10 +129,18 @@ class Actor:
     roles: frozenset[Role] = frozenset()
     signed_in: bool = True
     confined: Literal["", "here", "sibling", "elsewhere"] = ""
+    scopes: frozenset[str] | None = None
+    """Of an API client: all that it may; its roles are what it is there."""
+    proof: dict[str, str] = field(default_factory=dict[str, str])
+    """What it proves itself with in a token request."""
 
     @property
     def anonymous(self) -> bool:
         return "Authorization" not in self.client.headers
+
+
+NO_OWNER = frozenset({R.ACCOUNT_VIEWER})
+"""What stands for the roles of an API client whose owner is gone: one that no client ever has."""
 
 
 # --- what the rules say ---
@@ -143,6 +156,10 @@ def refusal(operation: Operation, actor: Actor) -> Refusal | None:
         return _refusal_in_partner(operation, actor)
     if actor.confined:  # such a token is good for its account and for nothing else
         return 403, "insufficient_scope"
+    if operation.permission == "anyone":
+        return None
+    if actor.scopes is not None:  # it is nobody with a self, and no operator
+        return 403, "insufficient_scope"
     if operation.permission in ("self", "public"):
         return None
     return None if allowing(actor.roles & {R.OPERATOR}, Permission(operation.permission)) else (403, "forbidden")
@@ -154,6 +171,8 @@ def _refusal_in_partner(operation: Operation, actor: Actor) -> Refusal | None:
         return 404, "not_found"
     if actor.confined and (not of_account or permission in WITH_SESSION_ONLY):
         return 403, "insufficient_scope"
+    if actor.scopes is not None and actor.roles == NO_OWNER:
+        return 403, "client_owner_gone"
     roles = actor.roles if of_account else actor.roles - ACCOUNT_ROLES
     if actor.confined:  # whatever else the person is: in here counts only the role in the account
         roles &= ACCOUNT_ROLES
@@ -164,10 +183,11 @@ def _refusal_in_partner(operation: Operation, actor: Actor) -> Refusal | None:
     if not actor.stage.enabled and roles & PARTNER_ROLES:  # the partner's own people: in as members, and no more
         awake = awake - PARTNER_ROLES if permission in INSIDE else awake & {R.OPERATOR}
     if allowing(awake, permission):
-        return None
+        beyond = actor.scopes is not None and permission not in actor.scopes
+        return (403, "insufficient_scope") if beyond else None
     if awake != roles:
         return 403, "partner_suspended" if suspended else "partner_management_off"
-    if GRANTS[permission] <= ACCOUNT_ROLES and not roles & ACCOUNT_ROLES:
+    if GRANTS[permission] - {R.SERVICE} <= ACCOUNT_ROLES and not roles & ACCOUNT_ROLES:
         return 403, "not_a_member"
     return 403, "forbidden"
 
@@ -223,6 +243,8 @@ class Request:
         if self.operation.form:
             fields = {k: v for k, v in self.body.items() if k != "file"}
             return await client.post(path, data=fields, files={"file": ("accounts.csv", self.body["file"])})
+        if self.operation.encoded:
+            return await client.post(path, data=self.body)
         return await client.request(self.operation.method, path, json=self.body, headers=match)
 
 
@@ -241,12 +263,15 @@ class Requests:
         ids = {name: await PARAMETERS[name](self, operation, actor) for name in operation.parameters}
         if succeeds and operation.id in BEFORE:
             await BEFORE[operation.id](self, actor)
-        return Request(operation, ids, await BODIES[operation.body](self, actor) if operation.body else None)
+        body = operation.body or operation.encoded
+        return Request(operation, ids, await BODIES[body](self, actor) if body else None)
 
     async def clear_up(self, operation: Operation, actor: Actor) -> None:
         """After a success that wrote: put back what others rely on."""
         for name in operation.parameters:
             actor.stage.spares.pop((name, "account_id" in operation.parameters), None)
+        if "client_id" in operation.parameters:
+            actor.stage.clients.pop(operation.of_everybody, None)
         if operation.id in IMPORTING:  # at most five wait at a time
             actor.stage.spares.pop(("import_id", False), None)
             waiting = await self.operator.get(f"{actor.stage.path}/account-imports?filter=status:in:{UNFINISHED}")
@@ -275,6 +300,29 @@ class Requests:
     async def session_id(self, _operation: Operation, actor: Actor) -> str:
         person = actor.person if actor.signed_in else "Bystander"
         return jwt.get_unverified_claims(await self.world.token(person))["sid"]
+
+    # API clients
+
+    async def client_id(self, operation: Operation, actor: Actor) -> str:
+        return (await self.client_of(operation, actor))["id"]
+
+    async def credential_id(self, operation: Operation, actor: Actor) -> str:
+        return (await self.client_of(operation, actor))["credentials"][0]["id"]
+
+    async def client_of(self, operation: Operation, actor: Actor) -> Any:
+        stage, of_service = actor.stage, operation.of_everybody
+        if (found := stage.clients.get(of_service)) is None:
+            place = "/v1/service-clients" if of_service else f"{stage.path}/api-clients"
+            body = {"name": self.unique(f"{stage.tag} client "), "scopes": ["account:read"]}
+            answer = await self.operator.post(place, json=body)
+            assert answer.status_code == 201, answer.text
+            found = stage.clients[of_service] = answer.json()
+        return found
+
+    async def token_request(self, _actor: Actor) -> Any:
+        body = {"name": self.unique("client "), "scopes": ["account:read"]}
+        made = (await self.operator.post(f"{self.lobby.path}/api-clients", json=body)).json()
+        return {"grant_type": "client_credentials", "client_id": made["id"], "client_secret": made["secret"]}
 
     async def key(self, operation: Operation, actor: Actor) -> str:
         if operation.path.startswith("/v1/features"):
@@ -528,6 +576,8 @@ PARAMETERS: dict[str, Callable[[Requests, Operation, Actor], Awaitable[str]]] = 
     "licence_id": Requests.licence_id,
     "feature": Requests.feature,
     "claim_id": Requests.claim_id,
+    "client_id": Requests.client_id,
+    "credential_id": Requests.credential_id,
 }
 
 BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
@@ -575,6 +625,10 @@ BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
     "ClaimCreate": Requests.claimed,
     "ClaimBatch": Requests.claimed_together,
     "AccountUpdate": _unique("name", "Account {}"),
+    "ApiClientCreate": _unique("name", "Client {}", scopes=["account:read"]),
+    "ApiClientUpdate": _unique("name", "Client {}"),
+    "SecretCreate": _fixed({"kind": "secret"}),
+    "TokenRequest": Requests.token_request,
 }
 
 BEFORE: dict[str, Callable[[Requests, Actor], Awaitable[None]]] = {

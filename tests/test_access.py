@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import chain, combinations, product
@@ -16,7 +16,7 @@ from jose import jwt
 
 from app.access import permissions_of
 from app.models import PLATFORM, AccountStatus, Base, PartnerMember, User, UserStatus, utc_now
-from app.policy import ACCOUNT_ROLES, GRANTS, OF_FIELDS, PARTNER_ROLES, Permission, Role
+from app.policy import ACCOUNT_ROLES, GRANTS, OF_FIELDS, PARTNER_ROLES, Permission, Role, scopes_of
 from app.routers import ROUTERS
 from app.security import ALGORITHM
 from tests.conftest import MISCOUNTED, PASSWORD, Owner, World, join, problem, running
@@ -24,6 +24,7 @@ from tests.matrix import (
     ANY_OPERATION,
     BODIES,
     CATALOGUE,
+    NO_OWNER,
     PARAMETERS,
     Actor,
     Ledger,
@@ -70,6 +71,17 @@ class Cast:
         assert answer.status_code == 200, answer.text
         actor.client, actor.confined = await self.world.client(token=answer.json()["access_token"]), confined
         return actor
+
+    async def client(self, name: str, at: Stage, scopes: Collection[str], *, service: bool = False) -> Actor:
+        """An API client: of the stage's partner, owned by an admin there; or a service, owned by an operator."""
+        owner, place = (R.OPERATOR, "/v1/service-clients") if service else (R.PARTNER_ADMIN, f"{at.path}/api-clients")
+        by = await self.actor(f"{name}Owner", at, owner)
+        made = await by.client.post(place, json={"name": name, "scopes": sorted(scopes)})
+        assert made.status_code == 201, made.text
+        client = await self.world.client(token=made.json()["secret"])
+        role = R.SERVICE if service else R.PARTNER_ADMIN
+        proof = {"client_id": made.json()["id"], "client_secret": made.json()["secret"]}
+        return Actor(name, at, client, by.person, frozenset({role}), scopes=frozenset(scopes), proof=proof)
 
     async def change(self, at: Stage, **values: Any) -> None:
         answer = await self.olivia.patch(at.path, json=values, headers=ANY)
@@ -130,7 +142,7 @@ async def everybody(cast: Cast) -> list[Actor]:
     for actor in (stranger, neighbour):
         actor.stage, actor.roles = home, frozenset()
     found += [removed, stranger, neighbour]
-    found += [await cast.actor(f"Only_{role}", home, role) for role in Role]
+    found += [await cast.actor(f"Only_{role}", home, role) for role in {*Role} - {R.SERVICE}]
     found += [await cast.actor("AdminOfBoth", home, *ADMINS)]
 
     found.append(await cast.inside(await cast.actor("InsideAsAdmin", home, R.ACCOUNT_ADMIN), home))
@@ -140,7 +152,30 @@ async def everybody(cast: Cast) -> list[Actor]:
         actor = await cast.actor(name, home, R.OPERATOR, *ADMINS)
         await cast.actor(name, there, *(ADMINS if confined == "elsewhere" else (R.ACCOUNT_ADMIN,)))
         found.append(await cast.inside(actor, there, confined))
-    return found
+    return found + await programs(cast, home, other)
+
+
+async def programs(cast: Cast, home: Stage, other: Stage) -> list[Actor]:
+    """API clients: with all that they can be given, with little, of others, with a token, and without an owner."""
+    everything = scopes_of(R.PARTNER_ADMIN)
+    whole, abroad = await cast.client("Erp", home, everything), await cast.client("OtherErp", other, everything)
+    narrow = await cast.client("Reader", home, ["account:list", "claim:read"])
+    abroad.stage, abroad.roles = home, frozenset()
+    with_token = await cast.client("Crm", home, everything)
+    form = {"grant_type": "client_credentials", "scope": "account:read account:update"}
+    answer = await (await cast.world.client()).post("/v1/oauth/token", data=form | with_token.proof)
+    with_token.client = await cast.world.client(token=answer.json()["access_token"])
+    with_token.scopes = frozenset({"account:read", "account:update"})
+    orphan, revoked = await cast.client("Orphan", home, everything), await cast.client("Revoked", home, everything)
+    gone = cast.world.people["OrphanOwner"].id
+    assert (await cast.olivia.delete(f"{home.path}/members/{gone}", headers=ANY)).status_code == 204
+    orphan.roles = NO_OWNER
+    path = f"{home.path}/api-clients/{revoked.proof['client_id']}"
+    assert (await cast.olivia.delete(path, headers=ANY)).status_code == 204
+    revoked.signed_in = False
+    service = await cast.client("Assets", home, scopes_of(R.SERVICE), service=True)
+    watcher = await cast.client("Watcher", home, ["claim:read"], service=True)
+    return [whole, narrow, abroad, with_token, orphan, revoked, service, watcher]
 
 
 async def everybody_shut_out(cast: Cast) -> list[Actor]:
@@ -154,6 +189,8 @@ async def shut_out(cast: Cast, tag: str) -> list[Actor]:
              "AccountViewer": (R.ACCOUNT_VIEWER,), "AdminOfBoth": ADMINS, "Nobody": ()}  # fmt: skip
     found = [await cast.actor(f"{tag}_{name}", there, *roles) for name, roles in crews.items()]
     found.append(await cast.inside(await cast.actor(f"{tag}_Inside", there, *ADMINS), there))
+    found.append(await cast.client(f"{tag}_Erp", there, scopes_of(R.PARTNER_ADMIN)))
+    found.append(await cast.client(f"{tag}_Assets", there, scopes_of(R.SERVICE), service=True))
     if tag == "Off":
         await cast.change(there, partner_management_enabled=False)
         there.enabled = False
@@ -168,11 +205,12 @@ async def shut_out(cast: Cast, tag: str) -> list[Actor]:
 
 async def test_every_operation_has_its_row(world: World):
     found = operations(world)
-    rows = {o.id: [*(p for p in o.parameters if p not in PARAMETERS), *({o.body} - {None, *BODIES})] for o in found}
+    rows = {o.id: [*(p for p in o.parameters if p not in PARAMETERS), *({o.body, o.encoded} - {None, *BODIES})]
+            for o in found}  # fmt: skip
     assert {o: missing for o, missing in rows.items() if missing} == {}, "name an example in tests/matrix.py"
-    unknown = {o.id for o in found if o.permission not in ("public", "self", *Permission)}
+    unknown = {o.id for o in found if o.permission not in ("public", "anyone", "self", *Permission)}
     assert unknown == set()
-    assert {*Permission} - OF_FIELDS == {o.permission for o in found} - {"public", "self"}
+    assert {*Permission} - OF_FIELDS == {o.permission for o in found} - {"public", "anyone", "self"}
 
 
 async def test_reading_needs_a_permission_to_read_and_writing_another(world: World):
@@ -394,7 +432,7 @@ async def test_no_body_takes_a_field_that_it_does_not_name(world: World):
     mighty = await cast.actor("Mighty", await stage(world, "Home"), R.OPERATOR, *ADMINS)
     schemas = world.app.openapi()["components"]["schemas"]
     known = {c.name for table in Base.metadata.sorted_tables for c in table.c} | {"admin", "permissions", "tenant_id"}
-    known |= {name for schema in schemas.values() for name in schema.get("properties", {})}
+    known |= {name for schema in schemas.values() for name in schema.get("properties", {}) if len(name) <= 40}
     for operation in [o for o in cast.operations if o.body]:
         request = await cast.requests.build(operation, mighty, succeeds=False)
         extra = sorted(known - set(schemas[operation.body]["properties"]))
@@ -553,18 +591,20 @@ async def test_ended_session_and_suspended_user_are_out_with_the_next_request(sc
 POLICY = {
     # O operator; A, M, V the partner's admin, manager, viewer; a, e, v the account's admin, editor, viewer
     "catalogue:manage": "O",
-    "partner:create": "O",        "partner:list": "O",    "partner:read": "OAMV",      "partner:update": "O",
+    "partner:create": "O",        "partner:list": "O",    "partner:read": "OAMVS",     "partner:update": "O",
     "partner_member:read": "OA",                          "partner_member:manage": "OA",
     "property:read": "OAMV",      "property:manage": "OA",
     "view:read": "OAMV",          "view:manage": "OAM",
-    "account:create": "OAM",      "account:list": "OAMV", "account:read": "OAMVaev",   "account:update": "OAM",
+    "account:create": "OAM",      "account:list": "OAMV", "account:read": "OAMVaevS",   "account:update": "OAM",
     "account:enter": "aev",       "account_price_model:set": "OA",
     "account:import": "OAM",      "account_import:read": "OAMV",
     "account_member:read": "OAMVaev",                     "account_member:manage": "OAMa",
-    "account_article:read": "OAMVaev",                    "account_article:manage": "OA",
-    "licence:read": "OAMVaev",    "licence:manage": "OA", "licence:overrule": "O",
-    "entitlement:read": "OAMVaev",                        "claim:read": "OAMVaev",         "claim:manage": "ae",
+    "account_article:read": "OAMVaevS",                   "account_article:manage": "OA",
+    "licence:read": "OAMVaevS",   "licence:manage": "OA", "licence:overrule": "O",
+    "entitlement:read": "OAMVaevS",                       "claim:read": "OAMVaevS",        "claim:manage": "aeS",
     "event:read": "OA",           "audit_log:read": "OA",
+    "api_client:read": "OA",      "api_client:manage": "OA",
+    "service_client:read": "O",   "service_client:manage": "O",
 }  # fmt: skip
 
 
@@ -574,5 +614,5 @@ async def test_roles_that_the_api_shows_are_the_policy_and_the_policy_is_the_pro
     granted = {P(p): {Role(item["role"]) for item in shown if p in item["permissions"]}
                for item in shown for p in item["permissions"]}  # fmt: skip
     assert granted == GRANTS
-    letters = dict(zip("OAMVaev", Role, strict=True))
+    letters = dict(zip("OAMVaevS", Role, strict=True))
     assert granted == {P(p): {letters[letter] for letter in who} for p, who in POLICY.items()}

@@ -2,11 +2,12 @@
 
 import itertools
 
-from app.access import _at_a_glance
 from app.express import run
+from app.gate import _at_a_glance
 from app.models import utc_now
 from app.policy import Role
 from app.services import lists, pages
+from app.standing import WIDTH, Standing
 from tests.conftest import Owner, World
 
 R = Role
@@ -43,15 +44,14 @@ async def test_no_plan_of_a_glance_sees_anything_of_another_partner(world: World
                     assert guessed
                     given = {
                         "session": session,
-                        "user": world.people["Anna"].id,
+                        "bearer": world.people["Anna"].id,
                         "partner": partner.id,
                         "account": None,
                         "now": utc_now(),
                     }
                     row = await _at_a_glance(guessed.guess).one(line, **given, **guessed.values)
-                    seen.add(
-                        (partner.name, "Mine" in str(row), "Theirs" in str(row), row is not None and row[4] is not None)
-                    )
+                    member = row is not None and Standing(*row[:WIDTH]).partner_role is not None
+                    seen.add((partner.name, "Mine" in str(row), "Theirs" in str(row), member))
                 left = (
                     await run(line, "SELECT current_setting('app.partner_id', true), (SELECT count(*) FROM accounts)")
                 )[0]

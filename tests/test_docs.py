@@ -3,6 +3,7 @@
 `python -m tests.test_docs` (`make docs`) prints the tables anew.
 """
 
+import json
 import re
 import subprocess
 import tempfile
@@ -14,7 +15,9 @@ import annotated_types
 import httpx
 import pytest
 import yaml
-from jose import JWTError
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from jose import JWTError, jwk
 
 from app.config import Settings
 from app.policy import GRANTS, Role
@@ -181,6 +184,40 @@ def test_snippet_of_the_docs_verifies_the_token_of_an_account_and_no_other():
             assert httpx.get(here, headers=bearer, trust_env=False).json()["status"] == "active"
             assert api.delete("/v1/sessions").status_code == 204
             assert httpx.get(here, headers=bearer, trust_env=False).status_code == 401
+
+
+@pytest.mark.slow
+def test_snippets_on_api_clients_let_a_program_in():
+    text = (ROOT / "docs" / "api-clients.md").read_text()
+    scripts = re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (snippet,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    private = ec.generate_private_key(ec.SECP256R1())
+    shown = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    public = {k: v for k, v in jwk.construct(shown, "ES256").to_dict().items() if k in ("kty", "crv", "x", "y")}
+    with tempfile.TemporaryDirectory(prefix="tenantry-docs-") as home:
+        shell = Shell(Path(home))
+        with shell.serving(), shell.operator() as api:
+            partner = api.post("/v1/partners", json={"name": "P"}).json()["id"]
+            token = api.headers["Authorization"].removeprefix("Bearer ")
+            names = {"API": shell.url, "PARTNER": partner, "TOKEN": token}
+
+            def run(script: str) -> list[Any]:
+                done = subprocess.run(["bash", "-ec", script], env=shell.environment | names, capture_output=True,
+                                      text=True, check=True)  # fmt: skip
+                return [json.loads(answer) for answer in done.stdout.replace("}{", "}\n{").splitlines()]
+
+            (made,) = run(scripts[0])
+            assert made["scopes"] == ["account:list", "account:read"]
+            names |= {"CLIENT_ID": made["id"], "SECRET": made["secret"]}
+            assert run(scripts[1]) == [{"items": [], "next_cursor": None, "total": None}]
+            assert [answer["scope"] for answer in run(scripts[2])] == ["account:list", "account:list account:read"]
+            path = f"/v1/partners/{partner}/api-clients/{made['id']}/credentials"
+            added = api.post(path, json={"kind": "public_key", "public_key": public}).json()
+            pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+            found: dict[str, Any] = names | {"PRIVATE_KEY": pem, "KID": added["hint"]}
+            exec(snippet, found)
+            bearer = {"Authorization": f"Bearer {found['TOKEN']}"}
+            assert httpx.get(f"{shell.url}/v1/partners/{partner}/accounts", headers=bearer, trust_env=False).is_success
 
 
 # --- what is handed on ---

@@ -3,6 +3,7 @@
 from app.models.account import Account, AccountMember, AccountStatus
 from app.models.account_article import AccountArticle
 from app.models.account_import import AccountImport, ImportChunk, ImportFault, ImportStatus
+from app.models.api_client import ApiClient, ApiCredential, CredentialKind, UsedAssertion
 from app.models.article import Article, BillingPeriod
 from app.models.base import PLATFORM, Base, Identified, Tenanted, Versioned, first_id, new_id, utc_now
 from app.models.claim import Claim, Usage
@@ -37,10 +38,13 @@ __all__ = [
     "AccountImport",
     "AccountMember",
     "AccountStatus",
+    "ApiClient",
+    "ApiCredential",
     "Article",
     "Base",
     "BillingPeriod",
     "Claim",
+    "CredentialKind",
     "Delivery",
     "Event",
     "Feature",
@@ -74,6 +78,7 @@ __all__ = [
     "Throttle",
     "UniqueValue",
     "Usage",
+    "UsedAssertion",
     "User",
     "UserStatus",
     "Versioned",

@@ -48,6 +48,8 @@ class AccountImport(Versioned, Tenanted, Identified, Base):
     created_by: Mapped[UUID]
     status: Mapped[ImportStatus] = mapped_column(word(ImportStatus), default=ImportStatus.CHECKING)
     confirmed_by: Mapped[UUID | None] = mapped_column(default=None)
+    client_id: Mapped[UUID | None] = mapped_column(default=None)
+    """The API client through which the present work was set going; null: none."""
     request_id: Mapped[str | None] = mapped_column(String(64), default=None)
     """Of the request that set the present work going, and from where it came: events of the rows name them."""
     address: Mapped[str | None] = mapped_column(String(64), default=None)

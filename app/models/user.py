@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, true
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, String, Text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, Identified, Versioned, new_id, utc_now, word
@@ -50,7 +50,11 @@ class RecoveryCode(Base):
 
 
 class Session(Identified, Base):
-    """One log-in, from first password to its end; every token of it names it."""
+    """One log-in, from first password to its end; every token of it names it.
+
+    Or one credential of an API client (`ApiCredential`, of the same id), which acts for its owner: then it says all
+    that a guard must know of the client, so that whoever asks for the one knows the other.
+    """
 
     __tablename__ = "sessions"
     __subject__ = "session"
@@ -63,6 +67,12 @@ class Session(Identified, Base):
     last_used_at: Mapped[datetime] = mapped_column(default_factory=utc_now)
     ended_at: Mapped[datetime | None] = mapped_column(default=None)
     end_reason: Mapped[str | None] = mapped_column(String(40), default=None)
+    client_id: Mapped[UUID | None] = mapped_column(default=None)
+    client_partner_id: Mapped[UUID | None] = mapped_column(default=None)
+    """The one partner that it is a client of; null: a service, which comes to all."""
+    client_scopes: Mapped[list[str] | None] = mapped_column(ARRAY(Text()), default=None)
+    client_networks: Mapped[list[str] | None] = mapped_column(ARRAY(Text()), default=None)
+    """Where it may call from; null: from everywhere."""
 
 
 class RefreshToken(Base):

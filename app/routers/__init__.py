@@ -10,6 +10,7 @@ from app.routers import (
     account_searches,
     account_summaries,
     accounts,
+    api_clients,
     articles,
     audit_logs,
     claims,
@@ -31,8 +32,10 @@ from app.routers import (
     properties,
     registrations,
     roles,
+    service_clients,
     sessions,
     switches,
+    tokens,
     views,
 )
 
@@ -45,7 +48,7 @@ ROUTERS = [
     *(r.router for r in (
         account_imports, account_summaries, entitlements, exports, views,
         members, invitations, switches, properties, partners, features, articles, price_models,
-        account_articles, licences, licence_files, events, audit_logs,
+        account_articles, licences, licence_files, events, audit_logs, api_clients, service_clients, tokens,
         sessions, me, registrations, password_resets, roles, health, pages,
     )),
 ]  # fmt: skip

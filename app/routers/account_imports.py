@@ -29,7 +29,7 @@ MayImport = Annotated[Access, in_partner(Permission.ACCOUNT_IMPORT)]
 
 async def _room(request: Request, db: AsyncSession, access: Access) -> None:
     """Refuse a file that would be one too many before it has arrived, unless it is a repeated one."""
-    if not await is_known(request, db, access.partner_id, access.user_id):
+    if not await is_known(request, db, access.partner_id, access.caller.id):
         await imports.refuse_too_many(db)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 
-from app.access import Gate, at_gate
+from app.gate import Gate, at_gate
 from app.policy import Permission
 from app.problems import ColumnNotReady, raises
 from app.rest import PAGING, Page, Route, paging

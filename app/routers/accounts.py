@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from app.access import Gate, at_gate, in_account
+from app.access import in_account
 from app.db import Db
+from app.gate import Gate, at_gate
 from app.idempotency import remember_express
 from app.lanes import ExpressRoute, PostRoute
 from app.models import Account

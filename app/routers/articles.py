@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
-from app.access import Self, on_platform
+from app.access import Anyone, on_platform
 from app.db import Db
 from app.policy import Access, Permission
 from app.problems import NumberTaken, PreconditionRequired, VersionMismatch, raises
@@ -21,7 +21,7 @@ ArticleQuery = Annotated[lists.Query, list_query(articles.TABLE, example="SEN")]
 
 
 @router.get("", response_model=Page[ArticleRead])
-async def list_articles(_: Self, db: Db, page: PageQuery, query: ArticleQuery, response: Response) -> Page[Any]:
+async def list_articles(_: Anyone, db: Db, page: PageQuery, query: ArticleQuery, response: Response) -> Page[Any]:
     """What is sold. Archived ones are left out unless a filter names `archived`."""
     found = await articles.listed(db, query, limit=page.limit, after=page.after, count=page.count)
     return page_of(found, page, response, articles.shown)
@@ -37,7 +37,7 @@ async def create_article(
 
 
 @router.get("/{number}", response_model=ArticleRead)
-async def get_article(number: Number, _: Self, db: Db, response: Response) -> dict[str, Any]:
+async def get_article(number: Number, _: Anyone, db: Db, response: Response) -> dict[str, Any]:
     """One article, archived or not."""
     return articles.shown(tagged(response, await articles.get(db, number)))
 

@@ -63,4 +63,4 @@ async def explain_entitlement(
     It is the verdict that a claim of theirs would get now. Of a user who has nothing to do with the account it says no
     more than that.
     """
-    return await explanations.explain(db, access, feature, user_id or access.user_id, units)
+    return await explanations.explain(db, access, feature, user_id, units)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
-from app.access import Self, on_platform
+from app.access import Anyone, on_platform
 from app.db import Db
 from app.policy import Access, Permission
 from app.problems import KeyTaken, PreconditionRequired, VersionMismatch, raises
@@ -22,7 +22,7 @@ FeatureQuery = Annotated[lists.Query, list_query(features.TABLE, example="assets
 
 
 @router.get("", response_model=Page[FeatureRead])
-async def list_features(_: Self, db: Db, page: PageQuery, query: FeatureQuery, response: Response) -> Page[Any]:
+async def list_features(_: Anyone, db: Db, page: PageQuery, query: FeatureQuery, response: Response) -> Page[Any]:
     """What may be used. Archived ones are left out unless a filter names `archived`."""
     found = await features.listed(db, query, limit=page.limit, after=page.after, count=page.count)
     return page_of(found, page, response, features.shown)
@@ -38,7 +38,7 @@ async def create_feature(
 
 
 @router.get("/{key}", response_model=FeatureRead)
-async def get_feature(key: Key, _: Self, db: Db, response: Response) -> dict[str, Any]:
+async def get_feature(key: Key, _: Anyone, db: Db, response: Response) -> dict[str, Any]:
     """One feature, archived or not."""
     return features.shown(tagged(response, await features.get(db, key)))
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Response
 
-from app.access import Gate
 from app.express import CHOOSING, WALKING
+from app.gate import Gate
 from app.problems import Fault, Invalid
 from app.rest import NO_CURSOR, Page, Paging
 from app.services import lists, pages, views, walks

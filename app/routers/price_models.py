@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
-from app.access import Self, on_platform
+from app.access import Anyone, on_platform
 from app.db import Db
 from app.policy import Access, Permission
 from app.problems import KeyTaken, PreconditionRequired, VersionMismatch, raises
@@ -22,7 +22,9 @@ PriceModelQuery = Annotated[lists.Query, list_query(price_models.TABLE)]
 
 
 @router.get("", response_model=Page[PriceModelRead])
-async def list_price_models(_: Self, db: Db, page: PageQuery, query: PriceModelQuery, response: Response) -> Page[Any]:
+async def list_price_models(
+    _: Anyone, db: Db, page: PageQuery, query: PriceModelQuery, response: Response
+) -> Page[Any]:
     """The price models that accounts can be in. Archived ones are left out unless a filter names `archived`."""
     found = await price_models.listed(db, query, limit=page.limit, after=page.after, count=page.count)
     return page_of(found, page, response, price_models.shown)
@@ -38,7 +40,7 @@ async def create_price_model(
 
 
 @router.get("/{key}", response_model=PriceModelRead)
-async def get_price_model(key: Key, _: Self, db: Db, response: Response) -> dict[str, Any]:
+async def get_price_model(key: Key, _: Anyone, db: Db, response: Response) -> dict[str, Any]:
     """One price model, archived or not."""
     return price_models.shown(tagged(response, await price_models.get(db, key)))
 

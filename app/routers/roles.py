@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from app.access import Public
-from app.policy import GRANTS, Role
+from app.policy import GRANTS, Permission, Role
 from app.rest import Route
 from app.schemas.role import JsonWebKeySet, RolesRead, ServerMetadata
 
@@ -31,4 +31,13 @@ async def get_jwks(request: Request, response: Response) -> dict[str, Any]:
 async def get_server_metadata(request: Request) -> dict[str, Any]:
     """Metadata of the authorization server (RFC 8414): what another service needs to verify tokens."""
     url = request.app.state.settings.url
-    return {"issuer": url, "jwks_uri": f"{url}/.well-known/jwks.json", "response_types_supported": ["none"]}
+    return {
+        "issuer": url,
+        "jwks_uri": f"{url}/.well-known/jwks.json",
+        "token_endpoint": f"{url}/v1/oauth/token",
+        "grant_types_supported": ["client_credentials"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
+        "scopes_supported": list(Permission),
+        "response_types_supported": ["none"],
+    }

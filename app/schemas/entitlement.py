@@ -142,11 +142,12 @@ class Remedy(Out):
     kind: Annotated[
         Literal[
             "activate_user", "join", "change_role", "resume_partner", "resume_account", "restore_account", "release",
-            "claim_less", "wait", "buy",
+            "claim_less", "wait", "buy", "widen_scopes",
         ],
         Field(
             description="`join`: become a member with `role`; `change_role`: to `role`; `release`: claims of so many "
-            "`units`; `claim_less`: at most `units` at once; `wait`: until `at`; `buy`: `quantity` of `article`."
+            "`units`; `claim_less`: at most `units` at once; `wait`: until `at`; `buy`: `quantity` of `article`; "
+            "`widen_scopes`: give the API client the scope `claim:manage`."
         ),
     ]  # fmt: skip
     role: Annotated[Role | None, Field(description="The role of the least rights that may claim.")]
@@ -173,7 +174,7 @@ class Remedy(Out):
 class ExplanationRead(EntitlementRead):
     """Whether somebody may use so many units of a feature, and why: the same verdict that a claim gets."""
 
-    user_id: UUID
+    user_id: Annotated[UUID | None, Field(description="The user of whom it speaks; null: the API client that asked.")]
     units: Asked
     allowed: bool
     code: Code

@@ -44,4 +44,11 @@ class ServerMetadata(Out):
         str, Field(max_length=300, description="`iss` of every token.", examples=["https://api.example.com"])
     ]
     jwks_uri: Annotated[str, Field(max_length=300, examples=["https://api.example.com/.well-known/jwks.json"])]
+    token_endpoint: Annotated[str, Field(max_length=300, examples=["https://api.example.com/v1/oauth/token"])]
+    grant_types_supported: Annotated[list[Literal["client_credentials"]], Field(max_length=1)]
+    token_endpoint_auth_methods_supported: Annotated[
+        list[Literal["client_secret_basic", "client_secret_post", "private_key_jwt"]], Field(max_length=3)
+    ]
+    token_endpoint_auth_signing_alg_values_supported: Annotated[list[Literal["ES256"]], Field(max_length=1)]
+    scopes_supported: Annotated[list[Permission], Field(max_length=200)]
     response_types_supported: Annotated[list[Literal["none"]], Field(max_length=1)]

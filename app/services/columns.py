@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import words
 from app.express import Driver, Prepared, param
 from app.models import Account, Partner, PartnerMember, Property, PropertyType
-from app.policy import GRANTS, PARTNER_ROLES, Access, Permission, Role, allowing
+from app.policy import PARTNER_ROLES, Access, Permission, Role
 from app.problems import Fault, Invalid, PropertyNotEditable, Text
 from app.recent import Recent
 from app.services import values
@@ -193,12 +193,12 @@ def chosen(columns: Columns, asked: Iterable[str] | None, pointer: str) -> Set[s
 
 def masks(access: Access) -> bool:
     """Whether sensitive values are hidden: they are shown to those who may change accounts."""
-    return not allowing(access.roles, Permission.ACCOUNT_UPDATE)
+    return not access.may(Permission.ACCOUNT_UPDATE)
 
 
-def sees(permission: Permission) -> frozenset[Role]:
-    """The roles with this permission that are shown everything."""
-    return GRANTS[permission] & GRANTS[Permission.ACCOUNT_UPDATE]
+def sees(permission: Permission) -> frozenset[Permission]:
+    """What those have who have this permission and are shown everything."""
+    return frozenset({permission, Permission.ACCOUNT_UPDATE})
 
 
 # --- changing an account's values ---

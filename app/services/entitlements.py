@@ -27,7 +27,7 @@ from app.models import (
     UserStatus,
     utc_now,
 )
-from app.policy import Access, Role
+from app.policy import Access, Permission, Role
 from app.problems import NotFound
 from app.services import lists, supplies, terms, verdicts, walks
 from app.services.verdicts import Person, Supply
@@ -92,11 +92,14 @@ class Looked:
     partner_management_enabled: bool
 
 
-async def look_at(db: AsyncSession, access: Access, user_id: UUID) -> Looked:
-    """What somebody is in the account and in its partner. Of strangers there is nothing to be known.
+async def look_at(db: AsyncSession, access: Access, user_id: UUID | None = None) -> Looked:
+    """What somebody is in the account and in its partner; unless named, the caller. Of strangers there is nothing to be
+    known.
 
     Whether somebody is an operator makes no difference: operators claim as members, as everybody does.
     """
+    client = user_id is None and access.caller.client_id is not None
+    user_id = user_id or access.user_id
     statement = (
         select(Account.status, Partner.status, Partner.partner_management_enabled, AccountMember.role,
                PartnerMember.role, User.status)
@@ -111,8 +114,12 @@ async def look_at(db: AsyncSession, access: Access, user_id: UUID) -> Looked:
     )  # fmt: skip
     found: Any = (await db.execute(statement)).one()
     account, partner, managed, account_role, partner_role, user = found
+    suspended = partner == PartnerStatus.SUSPENDED
+    if client:  # it is no member, whatever its owner is
+        person = Person(access.roles, account, suspended, managed, scoped=access.may(Permission.CLAIM_MANAGE))
+        return Looked(person, None, None, partner, managed)
     roles = frozenset(role for role in (account_role, partner_role) if role is not None)
-    person = Person(roles, account, partner == PartnerStatus.SUSPENDED, managed, user != UserStatus.SUSPENDED)
+    person = Person(roles, account, suspended, managed, user != UserStatus.SUSPENDED)
     return Looked(person, account_role, partner_role, partner, managed)
 
 
@@ -128,7 +135,7 @@ async def feature_of(db: AsyncSession, key: str) -> Feature:
 
 async def check(db: AsyncSession, access: Access, key: str, units: int) -> dict[str, Any]:
     """An entitlement, and whether the caller could use so many units of it now."""
-    feature, looked = await feature_of(db, key), await look_at(db, access, access.user_id)
+    feature, looked = await feature_of(db, key), await look_at(db, access)
     known = await supplies.of(await line_of(db), access.partner_id, access.account, [key], utc_now())
     supply, used = known[key]
     verdict = verdicts.judge(looked.person, supply, used, units)

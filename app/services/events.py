@@ -33,7 +33,7 @@ class Fact(NamedTuple):
 UNSAID = frozenset({
     "id", "partner_id", "created_at", "updated_at", "version", "name_key", "name_search", "email_key",
     "password_hash", "totp_secret", "totp_last_step", "token_hash", "search", "properties_version", "slot", "stale",
-    "refreshed_to", "member_count", *TEXT_SLOTS, *NUMBER_SLOTS,
+    "refreshed_to", "member_count", "secret_hash", *TEXT_SLOTS, *NUMBER_SLOTS,
 })  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def _shared(partner_id: UUID, caller: Caller | None, type: str, subject_type: st
     """What all facts of one kind have in common that one caller causes."""
     return {
         "partner_id": partner_id, "type": type, "subject_type": subject_type,
-        "actor": caller.actor if caller else Actor.SYSTEM, "actor_id": caller.user_id if caller else None,
+        "actor": caller.actor if caller else Actor.SYSTEM, "actor_id": caller.id if caller else None,
         "on_behalf_of": caller.on_behalf_of if caller else None, "request_id": caller.request_id if caller else None,
         "origin": {"address": caller.address if caller else None},
     }  # fmt: skip

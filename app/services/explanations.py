@@ -38,13 +38,15 @@ class Offer:
     """Whether it is the price of the account's price model."""
 
 
-async def explain(db: AsyncSession, access: Access, key: str, user_id: UUID, units: int) -> dict[str, Any]:
-    """Whether this user may use so many units more, and why.
+async def explain(db: AsyncSession, access: Access, key: str, user_id: UUID | None, units: int) -> dict[str, Any]:
+    """Whether this user, or else the caller, may use so many units more, and why.
 
     Raises:
         NotFound: the catalogue has no such feature.
     """
     feature, looked, at = await feature_of(db, key), await look_at(db, access, user_id), utc_now()
+    if user_id is None and access.caller.client_id is None:
+        user_id = access.user_id
     supply, used = (await supplies.of(await line_of(db), access.partner_id, access.account, [key], at))[key]
     verdict = judge(looked.person, supply, used, units)
     sold = await _offers(db, access, key, at) if OF_UNITS & set(verdict.failed) else []
@@ -80,6 +82,8 @@ def _licence(licence: Licence, at: datetime) -> dict[str, Any]:
 
 # --- what would turn it ---
 
+BY_CODE: Final = {"insufficient_scope": "widen_scopes", "account_archived": "restore_account"}
+
 
 def remedies(verdict: Verdict, offers: Sequence[Offer]) -> Iterator[dict[str, Any]]:
     """What must change, one after the other, for each step that fails; for too few units, the ways to choose from:
@@ -89,6 +93,8 @@ def remedies(verdict: Verdict, offers: Sequence[Offer]) -> Iterator[dict[str, An
         match verdict.failed.get(step), step:
             case None, _:
                 pass
+            case code, _ if code in BY_CODE:
+                yield _remedy(BY_CODE[code])
             case _, Step.USER:
                 yield _remedy("activate_user")
             case "partner_management_off", _:
@@ -99,8 +105,6 @@ def remedies(verdict: Verdict, offers: Sequence[Offer]) -> Iterator[dict[str, An
                 yield _remedy("join", role=_least_role())
             case _, Step.ROLE:
                 yield _remedy("change_role", role=_least_role())
-            case "account_archived", _:
-                yield _remedy("restore_account")
             case _, Step.ACCOUNT:
                 yield _remedy("resume_account")
             case _:

@@ -17,7 +17,7 @@ from sqlalchemy import cast as as_type
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Account, PartnerMember, PropertyType, User
-from app.policy import Access, Permission, allowing
+from app.policy import Access, Permission
 from app.problems import Text, TooManyRows
 from app.services import columns, events, lists, partners, tables, views, walks
 from app.services.columns import Columns, Definition
@@ -264,7 +264,7 @@ async def _refuse_too_many(db: AsyncSession, plan: Plan, most: int | None) -> No
 
 async def _emails(db: AsyncSession, access: Access, plan: Plan) -> Emails:
     """The addresses of all members, by user id, if a column shows some and the caller may list members."""
-    if not allowing(access.roles, Permission.PARTNER_MEMBER_READ):
+    if not access.may(Permission.PARTNER_MEMBER_READ):
         return NOBODY
     if all(d is None or d.type != PropertyType.USER for d in plan.columns.values()):
         return NOBODY

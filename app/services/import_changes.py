@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app import words
 from app.models import AccountStatus, PropertyType
-from app.policy import Role
+from app.policy import Access
 from app.problems import Text
 from app.services import cells, columns, price_models, uniques
 from app.services.columns import MISSING, NO_MEMBER, NOT_YOURS, Definition
@@ -68,7 +68,7 @@ class Named(NamedTuple):
     """Whether a price model is archived, by its key."""
 
 
-def decided(plan: Plan, roles: Set[Role], drafts: Sequence[Draft], known: Mapping[Any, Known], named: Named,
+def decided(plan: Plan, access: Access, drafts: Sequence[Draft], known: Mapping[Any, Known], named: Named,
             new_id: Any) -> list[Change]:  # fmt: skip
     """What each row changes; those that cannot be taken have faults instead. Takes its time: call it in a thread."""
     found: list[Change] = []
@@ -77,13 +77,13 @@ def decided(plan: Plan, roles: Set[Role], drafts: Sequence[Draft], known: Mappin
         draft.misfits = []
         if draft.flawed or any(fault.column == where for fault in draft.faults):
             continue  # nobody knows for which account it is
-        change = _decided(plan, roles, draft, known.get(draft.key), named, new_id)
+        change = _decided(plan, access, draft, known.get(draft.key), named, new_id)
         if not draft.faults and not draft.misfits:
             found.append(change)
     return found
 
 
-def _decided(plan: Plan, roles: Set[Role], draft: Draft, known: Known | None, named: Named, new_id: Any) -> Change:
+def _decided(plan: Plan, access: Access, draft: Draft, known: Known | None, named: Named, new_id: Any) -> Change:
     name = draft.name or (known.name if known else "")
     change = Change(
         draft.row, known, known.id if known else new_id(), name, "", draft.status or AccountStatus.ACTIVE, None, {}
@@ -95,8 +95,8 @@ def _decided(plan: Plan, roles: Set[Role], draft: Draft, known: Known | None, na
     if known and draft.status is None:
         change.status = known.status
     before: Mapping[str, Any] = known.properties if known else {}
-    change.price_model = _priced(plan, roles, draft, known, named)
-    change.properties = _merged(plan, roles, draft, known, named)
+    change.price_model = _priced(plan, access, draft, known, named)
+    change.properties = _merged(plan, access, draft, known, named)
     if known:
         differs = {"name": name != known.name, "status": change.status != known.status,
                    "price_model": change.price_model != known.price_model,
@@ -131,17 +131,17 @@ def _misfit(plan: Plan, draft: Draft, known: Known | None) -> RowFault | None:
     return None
 
 
-def _priced(plan: Plan, roles: Set[Role], draft: Draft, known: Known | None, named: Named) -> str | None:
+def _priced(plan: Plan, access: Access, draft: Draft, known: Known | None, named: Named) -> str | None:
     """The price model of the account after the row."""
     before, where = known.price_model if known else None, plan.header_of.get("price_model")
     if where is None or (draft.price_model is None and plan.keep_empty):
         return before
-    if wrong := price_models.refusal(roles, before, draft.price_model, named.models):
+    if wrong := price_models.refusal(access, before, draft.price_model, named.models):
         draft.misfits.append(RowFault(draft.row, where, *wrong))
     return draft.price_model
 
 
-def _merged(plan: Plan, roles: Set[Role], draft: Draft, known: Known | None, named: Named) -> dict[str, Any]:
+def _merged(plan: Plan, access: Access, draft: Draft, known: Known | None, named: Named) -> dict[str, Any]:
     """The values of the account after the row: by the rules of `columns.merge`, which reads one account's patch."""
     before: Mapping[str, Any] = known.properties if known else {}
     after = dict(before) if known else {d.key: d.default for d in plan.columns.active if d.default is not None}
@@ -152,13 +152,13 @@ def _merged(plan: Plan, roles: Set[Role], draft: Draft, known: Known | None, nam
             continue
         if value == before.get(key) and type(value) is type(before.get(key)):
             continue
-        if value != (d.default if known is None else before.get(key)) and not d.editable(roles):
+        if value != (d.default if known is None else before.get(key)) and not d.editable(access.roles):
             draft.misfits.append(RowFault(draft.row, plan.header_of[PREFIX + key], "not_editable", NOT_YOURS))
         elif d.type == PropertyType.USER and value is not None and named.roles.get(value) not in d.inputs["roles"]:
             draft.misfits.append(RowFault(draft.row, plan.header_of[PREFIX + key], "not_a_partner_member", NO_MEMBER))
         after[key] = value
     for key in draft.doubtful:
-        _doubt(plan, roles, draft, by_key[key], before, after, named)
+        _doubt(plan, access, draft, by_key[key], before, after, named)
     return {k: v for k, v in after.items() if v is not None}
 
 
@@ -168,7 +168,7 @@ def _settled(draft: Draft, named: Named) -> list[tuple[str, Any]]:
             if isinstance(raw, cells.Mailbox) and raw in named.ids]  # fmt: skip
 
 
-def _doubt(plan: Plan, roles: Set[Role], draft: Draft, d: Definition, before: Mapping[str, Any],
+def _doubt(plan: Plan, access: Access, draft: Draft, d: Definition, before: Mapping[str, Any],
            after: dict[str, Any], named: Named) -> None:  # fmt: skip
     """What is none of the definition's values may stay where it is, and go nowhere else."""
     raw, wrong = draft.doubtful[d.key]
@@ -183,7 +183,7 @@ def _doubt(plan: Plan, roles: Set[Role], draft: Draft, d: Definition, before: Ma
         except Refused as still:
             code, said = still.code, still.said
         else:
-            if value == before[d.key] or d.editable(roles):
+            if value == before[d.key] or d.editable(access.roles):
                 after[d.key] = value
                 return
             code, said = "not_editable", NOT_YOURS

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import (
     AccountImport,
+    ApiClient,
     ImportChunk,
     ImportFault,
     ImportStatus,
@@ -27,9 +28,9 @@ from app.models import (
     utc_now,
 )
 from app.models.partner import PartnerStatus
-from app.policy import Access, Caller, Permission, Role, allowing
+from app.policy import Access, Actor, Caller, Permission, Role, allowing
 from app.problems import Text as Said
-from app.services import bulks, events, import_changes, import_lookups, import_writes, imports
+from app.services import api_clients, bulks, events, import_changes, import_lookups, import_writes, imports
 from app.services.import_changes import Change, Seen
 from app.services.import_plans import Plan, shown
 from app.services.import_rows import Draft, RowFault
@@ -126,15 +127,31 @@ async def acting(db: AsyncSession, row: AccountImport) -> Access:
     if found is None or found[0] != UserStatus.ACTIVE:
         raise Stopped("not_allowed", NOT_ALLOWED)
     _, operator, role, status, enabled = found
-    roles = ({role} if role else set[Role]()) | ({Role.OPERATOR} if operator else set[Role]())
+    as_operator = Role.OPERATOR if row.client_id is None else Role.PARTNER_ADMIN  # see `Standing.partner_roles`
+    roles = ({role} if role else set[Role]()) | ({as_operator} if operator else set[Role]())
     awake = roles if enabled and status == PartnerStatus.ACTIVE else roles & {Role.OPERATOR}
     granted = allowing(awake, Permission.ACCOUNT_IMPORT)
     if not granted:
         if allowing(roles, Permission.ACCOUNT_IMPORT):
             raise Stopped(*(OFF if status == PartnerStatus.ACTIVE else SUSPENDED))
         raise Stopped("not_allowed", NOT_ALLOWED)
-    caller = Caller(user_id, UUID(int=0), bool(operator), row.request_id, row.address)
-    return Access(caller, row.partner_id, granted)
+    actor = Actor.USER if row.client_id is None else Actor.API_CLIENT
+    caller = Caller(user_id, UUID(int=0), bool(operator), row.request_id, row.address, actor, row.client_id)
+    return Access(caller, row.partner_id, granted, scopes=await _scopes(db, row.client_id, user_id))
+
+
+async def _scopes(db: AsyncSession, client_id: UUID | None, user_id: UUID) -> frozenset[str] | None:
+    """What an API client may at this moment that set the import going; null: it was a person.
+
+    Raises:
+        Stopped: it may not do it (any more).
+    """
+    if client_id is None:
+        return None
+    client = await db.scalar(select(ApiClient).where(ApiClient.id == client_id))
+    if client is None or not api_clients.may_act(client, user_id) or Permission.ACCOUNT_IMPORT not in client.scopes:
+        raise Stopped("not_allowed", NOT_ALLOWED)
+    return frozenset(client.scopes)
 
 
 NOT_ALLOWED = Said("The user who imports may no longer do it.", "Der importierende Benutzer darf das nicht mehr.")
@@ -197,7 +214,7 @@ async def work(db: AsyncSession, row: AccountImport, access: Access, plan: Plan,
     running = row.status == ImportStatus.RUNNING
     known = await import_lookups.known(db, plan, drafts, lock=running)
     named = await import_lookups.named(db, plan, drafts)
-    changes = await asyncio.to_thread(import_changes.decided, plan, access.roles, drafts, known, named, new_id)
+    changes = await asyncio.to_thread(import_changes.decided, plan, access, drafts, known, named, new_id)
     names, holders = await import_lookups.names(db, changes), await import_lookups.holders(db, changes)
     within = Seen() if running else seen  # what earlier batches took is in the table, when they were done
     good, faults = import_changes.settled(plan, changes, within, names, holders)

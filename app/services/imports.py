@@ -48,7 +48,8 @@ async def create(db: AsyncSession, access: Access, *, file_name: str, file_bytes
     row = AccountImport(
         partner_id=access.partner_id, file_name=file_name, file_search=words.search_key(file_name),
         file_bytes=file_bytes, options=dict(options),
-        created_by=access.user_id, request_id=access.caller.request_id, address=access.caller.address,
+        created_by=access.user_id, client_id=access.caller.client_id, request_id=access.caller.request_id,
+        address=access.caller.address,
     )  # fmt: skip
     db.add(row)
     await db.flush()
@@ -110,7 +111,9 @@ async def confirm(db: AsyncSession, access: Access, row: AccountImport, *, skip_
     if (row.planned or {}).get("errors") and not skip_errors:
         raise ImportHasErrors
     row.confirmed_by, row.confirmed_at, row.skip_errors = access.user_id, utc_now(), skip_errors
-    row.request_id, row.address = access.caller.request_id, access.caller.address
+    row.client_id, row.request_id, row.address = (
+        access.caller.client_id, access.caller.request_id, access.caller.address
+    )  # fmt: skip
     row.row, row.rows_done, row.result = 0, 0, dict.fromkeys(COUNTS, 0)
     before, after = events.changed(row, {"status": ImportStatus.RUNNING})
     events.record(db, access, "account_import.confirmed", row, before=before,

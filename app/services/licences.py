@@ -9,7 +9,7 @@ from sqlalchemy import Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.models import Account, Feature, FeatureKind, Licence, LicenceSource, SuspendedBy, utc_now
-from app.policy import Access, Permission, allowing
+from app.policy import Access, Permission
 from app.problems import (
     Fault,
     Invalid,
@@ -216,7 +216,7 @@ def _of(access: Access) -> Select[Any]:
 
 
 def _overrules(access: Access) -> bool:
-    return bool(allowing(access.roles, Permission.LICENCE_OVERRULE))
+    return access.may(Permission.LICENCE_OVERRULE)
 
 
 def _refuse_over(licence: Licence) -> None:

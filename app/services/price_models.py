@@ -1,7 +1,7 @@
 """Price models: operators keep the catalogue; partners put their accounts into one of them."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.express import Driver, Prepared, param
 from app.models import Account, PriceModel
-from app.policy import Access, Permission, Role, allowing
+from app.policy import Access, Permission
 from app.problems import Fault, Forbidden, Invalid, Text
 from app.services import articles, catalogue, grants, lists, prices, walks
 from app.services.grants import OF_PRICE_MODEL
@@ -132,7 +132,7 @@ async def check(line: Driver, access: Access, before: str | None, after: str | N
     if after == before:
         return
     known = {} if after is None else await archived(line, [after])
-    if wrong := refusal(access.roles, before, after, known):
+    if wrong := refusal(access, before, after, known):
         refused = Forbidden if wrong[0] == "not_editable" else Invalid
         raise refused(errors=[Fault(POINTER, *wrong)])
 
@@ -150,12 +150,12 @@ _ARCHIVED: Final = Prepared(
 )
 
 
-def refusal(roles: Set[Role], before: str | None, after: str | None,
+def refusal(access: Access, before: str | None, after: str | None,
             known: Mapping[str, bool]) -> tuple[str, Text] | None:  # fmt: skip
-    """Why these roles may not give an account that has `before` the price model `after`: a code, and what to do."""
+    """Why this caller may not give an account that has `before` the price model `after`: a code, and what to do."""
     if after == before:
         return None
-    if not allowing(roles, Permission.PRICE_MODEL_SET):
+    if not access.may(Permission.PRICE_MODEL_SET):
         return "not_editable", NOT_YOURS
     if after is None:
         return None

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import security
@@ -159,7 +159,7 @@ async def prove(db: AsyncSession, secret: bytes, user: User, *, free_failures: i
 async def listed(db: AsyncSession, user_id: UUID) -> Sequence[Session]:
     """A user's sessions that are in force, latest first."""
     found = await db.scalars(
-        select(Session).where(Session.user_id == user_id, Session.ended_at.is_(None), Session.expires_at > utc_now())
+        select(Session).where(*_log_ins(user_id), Session.expires_at > utc_now())
         .order_by(Session.last_used_at.desc(), Session.id).limit(1000)
     )  # fmt: skip
     return found.all()
@@ -168,7 +168,7 @@ async def listed(db: AsyncSession, user_id: UUID) -> Sequence[Session]:
 async def end(db: AsyncSession, caller: Caller, session_id: UUID) -> None:
     """End one of the caller's own sessions: its tokens stop with the next request."""
     session = await db.get(Session, session_id, with_for_update=True)
-    if session is None or session.user_id != caller.user_id:
+    if session is None or session.user_id != caller.user_id or session.client_id is not None:
         raise NotFound
     if session.ended_at is not None:
         if session.id == caller.session_id:  # a twin of this log-out was faster
@@ -181,11 +181,7 @@ async def end(db: AsyncSession, caller: Caller, session_id: UUID) -> None:
 
 async def end_all(db: AsyncSession, caller: Caller, reason: str, *, but: UUID | None = None) -> None:
     """End all sessions of the caller, perhaps but one: after a change of password or of the second factor."""
-    open_ones = await db.scalars(
-        select(Session)
-        .where(Session.user_id == caller.user_id, Session.ended_at.is_(None), Session.id != but)
-        .with_for_update()
-    )
+    open_ones = await db.scalars(select(Session).where(*_log_ins(caller.user_id), Session.id != but).with_for_update())
     for session in open_ones:
         _end(session, reason, utc_now())
         events.record_own(db, caller, "session.ended", session, after={"reason": reason})
@@ -194,7 +190,7 @@ async def end_all(db: AsyncSession, caller: Caller, reason: str, *, but: UUID | 
 async def _end_oldest(db: AsyncSession, caller: Caller) -> None:
     """Nobody is logged in at more places than MOST_SESSIONS: the one unused for longest makes room."""
     too_many = await db.scalars(
-        select(Session).where(Session.user_id == caller.user_id, Session.ended_at.is_(None))
+        select(Session).where(*_log_ins(caller.user_id))
         .order_by(Session.last_used_at.desc(), Session.id.desc()).offset(MOST_SESSIONS).with_for_update()
     )  # fmt: skip
     for session in too_many:
@@ -203,9 +199,17 @@ async def _end_oldest(db: AsyncSession, caller: Caller) -> None:
 
 
 async def purge(db: AsyncSession, now: datetime) -> None:
-    """Forget sessions (and with them their tokens) that ended or ran out 90 days ago."""
+    """Forget sessions (and with them their tokens, and the credentials of API clients) that ran out 90 days ago; those
+    of API clients, which may never run out, also 90 days after they were ended.
+    """
     old = now - KNOWN_FOR
     await db.execute(delete(Session).where(Session.expires_at < old))
+    await db.execute(delete(Session).where(Session.client_id.is_not(None), Session.ended_at < old))
+
+
+def _log_ins(user_id: UUID) -> tuple[ColumnElement[bool], ...]:
+    """Of a user's sessions those that somebody opened with a password and that have not ended."""
+    return Session.user_id == user_id, Session.ended_at.is_(None), Session.client_id.is_(None)
 
 
 def _end(session: Session, reason: str, now: datetime) -> None:

@@ -107,7 +107,7 @@ class Tally:
     def _row(self, access: Access, ask: Ask) -> Row:
         return {
             "partner_id": self.partner_id, "id": new_id(), "account_id": self.account_id, "feature": ask.feature,
-            "resource": ask.resource, "units": ask.units, "actor": access.caller.actor, "user_id": access.user_id,
+            "resource": ask.resource, "units": ask.units, "actor": access.caller.actor, "user_id": access.caller.id,
             "reason": ask.reason, "reference": ask.reference, "released_at": None, "release_reason": None,
             "release_reference": None, "created_at": self.at,
         }  # fmt: skip

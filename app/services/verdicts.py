@@ -182,6 +182,8 @@ class Person:
     partner_suspended: bool = False
     partner_managed: bool = True
     may_sign_in: bool = True
+    scoped: bool = True
+    """Whether the scopes hold it, of an API client."""
 
 
 @dataclass(frozen=True)
@@ -260,6 +262,8 @@ def _refused(person: Person) -> Mapping[Step, str]:
         code = _decided(person, suspended=False, managed=True)
     if code is not None:
         failed[Step.ROLE] = "not_a_member" if code == "not_found" else code
+    elif not person.scoped:
+        failed[Step.ROLE] = "insufficient_scope"
     if person.account_status != AccountStatus.ACTIVE:
         failed[Step.ACCOUNT] = f"account_{person.account_status.value}"
     return failed

@@ -1,0 +1,123 @@
+"""Service clients: API clients of the operators, for the other services of the cloud."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Request, Response
+
+from app.access import on_platform
+from app.db import Db
+from app.models import ApiClient
+from app.policy import Access, Permission
+from app.problems import (
+    ApiClientRevoked,
+    NameTaken,
+    PreconditionRequired,
+    TooManyApiClients,
+    TooManyCredentials,
+    VersionMismatch,
+    raises,
+)
+from app.rest import IfMatch, Page, PageQuery, Route, created, tagged
+from app.routers.listing import list_query, page_of
+from app.schemas.api_client import (
+    ApiClientCreate,
+    ApiClientCreated,
+    ApiClientRead,
+    ApiClientUpdate,
+    CredentialCreate,
+    CredentialCreated,
+)
+from app.services import api_clients, api_credentials, lists
+
+# No Idempotency-Key here: answers hold secrets, and no table holds one.
+router = APIRouter(prefix="/v1/service-clients", tags=["api clients"], route_class=Route)
+
+MayRead = Annotated[Access, on_platform(Permission.SERVICE_CLIENT_READ)]
+MayManage = Annotated[Access, on_platform(Permission.SERVICE_CLIENT_MANAGE)]
+ClientQuery = Annotated[lists.Query, list_query(api_clients.TABLE)]
+ClientId = Annotated[UUID, Path(description="Id of the service client: its `client_id`.")]
+CredentialId = Annotated[UUID, Path(description="Id of the secret or public key.")]
+
+
+@router.get("", response_model=Page[ApiClientRead])
+async def list_service_clients(
+    _: MayRead, db: Db, page: PageQuery, query: ClientQuery, response: Response
+) -> Page[Any]:
+    """The service clients of the cloud. Revoked ones are left out unless a filter names `revoked`."""
+    found = await api_clients.listed(db, query, limit=page.limit, after=page.after, count=page.count)
+    listed = page_of(found, page, response)
+    return listed.model_copy(update={"items": await api_clients.shown(db, listed.items)})
+
+
+@router.post("", response_model=ApiClientCreated, status_code=201, openapi_extra=raises(NameTaken, TooManyApiClients))
+async def create_service_client(
+    body: ApiClientCreate, access: MayManage, db: Db, request: Request, response: Response
+) -> dict[str, Any]:
+    """Make a service client: it claims and reads on behalf of any account of any partner, within its scopes.
+
+    Its scopes can name what the role `service` may. Its secret is shown in this answer and never again.
+    """
+    client, secret = await api_clients.create(db, access, body.model_dump())
+    created(response, request, client, client.id)
+    return await _shown(db, client, response) | {"secret": secret}
+
+
+@router.get("/{client_id}", response_model=ApiClientRead)
+async def get_service_client(client_id: ClientId, _: MayRead, db: Db, response: Response) -> dict[str, Any]:
+    """One service client, revoked or not. Secrets are not shown again."""
+    return await _shown(db, await api_clients.get(db, client_id), response)
+
+
+@router.patch(
+    "/{client_id}", response_model=ApiClientRead,
+    openapi_extra=raises(NameTaken, ApiClientRevoked, VersionMismatch, PreconditionRequired),
+)  # fmt: skip
+async def update_service_client(
+    body: ApiClientUpdate, client_id: ClientId, access: MayManage, db: Db, match: IfMatch, response: Response
+) -> dict[str, Any]:
+    """Change a service client: what it may do and from where counts with its next request."""
+    client = match.check(await api_clients.hold(db, client_id))
+    return await _shown(db, await api_clients.update(db, access, client, body.model_dump(exclude_unset=True)), response)
+
+
+@router.delete(
+    "/{client_id}", status_code=204, openapi_extra=raises(ApiClientRevoked, VersionMismatch, PreconditionRequired)
+)
+async def revoke_service_client(client_id: ClientId, access: MayManage, db: Db, match: IfMatch) -> None:
+    """Revoke a service client for good: its secrets, keys and tokens are refused from the next request on."""
+    await api_clients.revoke(db, access, match.check(await api_clients.hold(db, client_id)))
+
+
+@router.post("/{client_id}/take-over", response_model=ApiClientRead, openapi_extra=raises(ApiClientRevoked))
+async def take_over_service_client(
+    client_id: ClientId, access: MayManage, db: Db, response: Response
+) -> dict[str, Any]:
+    """Become the owner of a service client, for example of one whose owner has left: its secrets stay good."""
+    client = await api_clients.hold(db, client_id)
+    return await _shown(db, await api_clients.take_over(db, access, client), response)
+
+
+@router.post(
+    "/{client_id}/credentials", response_model=CredentialCreated, status_code=201,
+    openapi_extra=raises(ApiClientRevoked, TooManyCredentials),
+)  # fmt: skip
+async def create_service_client_credential(
+    body: CredentialCreate, client_id: ClientId, access: MayManage, db: Db
+) -> dict[str, Any]:
+    """Give a service client another secret, or a public key of its own; to rotate, say when the others end."""
+    client = await api_clients.hold(db, client_id)
+    return await api_credentials.add(db, access, client, body.model_dump())
+
+
+@router.delete("/{client_id}/credentials/{credential_id}", status_code=204, openapi_extra=raises(ApiClientRevoked))
+async def end_service_client_credential(
+    client_id: ClientId, credential_id: CredentialId, access: MayManage, db: Db
+) -> None:
+    """End one secret or key at once, and the tokens that were had with it."""
+    await api_credentials.end(db, access, await api_clients.hold(db, client_id), credential_id)
+
+
+async def _shown(db: Db, client: ApiClient, response: Response) -> dict[str, Any]:
+    (found,) = await api_clients.shown(db, [tagged(response, client)])
+    return found
