@@ -9,8 +9,9 @@ from uuid import UUID
 from fastapi import Request
 from sqlalchemy import select
 
-from app import proofs, security
+from app import networks, proofs, security
 from app.db import unit_of_work
+from app.limits import Limits
 from app.models import ApiCredential, Session
 from app.problems import Unauthenticated
 from app.recent import Recent
@@ -30,6 +31,7 @@ class Token:
     partner_id: UUID | None = None
     account_id: UUID | None = None
     scopes: frozenset[str] | None = None
+    service: bool = False
 
 
 async def token_of(request: Request) -> Token:
@@ -37,7 +39,30 @@ async def token_of(request: Request) -> Token:
 
     Raises:
         Unauthenticated: there is none, or it is not ours, or no longer good.
+        TooManyRequests: its bearer sends too many; or its network, of such as prove nothing.
     """
+    limits: Limits = request.app.state.limits
+    try:
+        token = await _sent(request)
+    except Unauthenticated:
+        await take_as_stranger(request)
+        raise
+    await limits.take(request, limits.service if token.service else limits.credential, token.session_id.bytes)
+    return token
+
+
+async def take_as_stranger(request: Request) -> None:
+    """Spend the units of the network that the request comes from.
+
+    Raises:
+        TooManyRequests: it has none left.
+    """
+    limits: Limits = request.app.state.limits
+    network = networks.around(request.client.host if request.client else None)
+    await limits.take(request, limits.address, network.encode())
+
+
+async def _sent(request: Request) -> Token:
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated
@@ -47,7 +72,7 @@ async def token_of(request: Request) -> Token:
     claims: Mapping[str, Any] = request.app.state.tokens.verify(text)
     scope = claims.get("scope")
     return Token(claims["sub"], claims["sid"], claims.get("partner_id"), claims.get("account_id"),
-                 None if scope is None else frozenset(scope.split()))  # fmt: skip
+                 None if scope is None else frozenset(scope.split()), bool(claims.get("service")))  # fmt: skip
 
 
 async def _of_key(request: Request, key: str) -> Token:
@@ -64,14 +89,14 @@ async def _of_key(request: Request, key: str) -> Token:
             raise Unauthenticated
         async with unit_of_work(request.app.state.sessions) as db:
             found = (await db.execute(
-                select(ApiCredential.secret_hash, Session.client_id)
+                select(ApiCredential.secret_hash, Session.client_id, Session.client_partner_id)
                 .join(Session, Session.id == ApiCredential.id)
                 .where(ApiCredential.id == session_id)
             )).one_or_none()  # fmt: skip
         if found is None or not hmac.compare_digest(found.secret_hash or b"", print_):
             raise Unauthenticated
         client_id = UUID(int=found.client_id.int)  # the driver's ids are of a type of their own
-        token = _known.note(print_, Token(client_id, session_id))
+        token = _known.note(print_, Token(client_id, session_id, service=found.client_partner_id is None))
     return token
 
 

@@ -90,6 +90,17 @@ class Settings(BaseSettings):
     password_resets_free: int = Field(
         default=3, ge=1, description="Reset mails to one address (ten times as many from one network) before a wait."
     )
+    rate_per_minute: int = Field(
+        default=6000, ge=0,
+        description="Units that each log-in, and each secret of an API client, may spend in a minute (a read costs 1, "
+        "a change 2, some more); 0: no limit.",
+    )  # fmt: skip
+    rate_of_service_per_minute: int = Field(
+        default=120_000, ge=0, description="The same for each secret of a service client."
+    )
+    rate_of_address_per_minute: int = Field(
+        default=600, ge=0, description="The same for all callers of one network who prove nothing, log-ins included."
+    )
     login_free_failures: int = Field(
         default=10, ge=3, description="Failed log-ins before each further one must wait longer."
     )

@@ -12,6 +12,8 @@ Document = dict[str, Any]
 
 METHODS: Final = ("get", "put", "post", "delete", "patch")
 PROBLEM: Final = "application/problem+json"
+LIMITED: Final = "/v1/"
+RATES: Final = ["RateLimit", "RateLimit-Policy"]
 FORMS: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
 SCHEME: Final = "accessToken"
 EVERYWHERE: Final = ("malformed_request", "invalid", "headers_too_large", "internal_error", "unavailable")
@@ -75,6 +77,10 @@ HEADERS: Final[dict[str, Document]] = {
                                     enum=["true"]),
     "Retry-After": {"description": "Seconds to wait.", "example": 2,
                     "schema": {"type": "integer", "format": "int32", "minimum": 0, "maximum": 86400}},
+    "RateLimit-Policy": _header("What the caller may spend: units (`q`) in so many seconds (`w`).",
+                                '"credential";q=6000;w=60'),
+    "RateLimit": _header("What is left of it (`r`), and in how many seconds all of it is there again (`t`).",
+                         '"credential";r=5994;t=1'),
     "WWW-Authenticate": _header("RFC 9110, 11.6.1.", "Bearer"),
 }  # fmt: skip
 
@@ -173,6 +179,8 @@ def _finish(path: str, method: str, operation: Document) -> None:
         response["headers"] = _refs(["X-Request-Id", *headers])
         if idempotent:
             response["headers"] |= _refs(["Idempotency-Replayed"])
+        if path.startswith(LIMITED):
+            response["headers"] |= _refs(RATES)
     if tagged:
         responses["304"] = {"description": "It is what you have.", "headers": _refs(["X-Request-Id", "ETag"])}
     for status, kinds in _by_status(_codes(path, operation, idempotent=idempotent)).items():
@@ -182,6 +190,8 @@ def _finish(path: str, method: str, operation: Document) -> None:
 
 def _codes(path: str, operation: Document, *, idempotent: bool) -> list[str]:
     codes = [*EVERYWHERE, *operation.pop("x-problems", [])]
+    if path.startswith(LIMITED):
+        codes.append("too_many_requests")
     permission = operation["x-permission"]
     if permission != "public" or len(operation["security"]) > 1:
         codes += ["unauthenticated", "insufficient_scope"]
@@ -249,6 +259,7 @@ def _headers_of(kind: type[Problem]) -> list[str]:
         "X-Request-Id",
         *own,
         *(["Retry-After"] if kind.status == 429 else []),
+        *(RATES if kind.code == "too_many_requests" else []),
         *(["Allow"] if kind.status == 405 else []),
     ]
 

@@ -15,6 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import limits
 from app.config import Settings
 from app.faults import answer
 from app.metrics import LATENCY, REQUESTS
@@ -42,6 +43,8 @@ SHOWN_HEADERS = [
     "Link",
     "X-Request-Id",
     "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
     "Idempotency-Replayed",
     "Content-Disposition",
 ]
@@ -191,6 +194,7 @@ class Exchange:
             message["headers"] = [
                 *given,
                 (b"x-request-id", self.scope["request_id"].encode()),
+                *limits.headers_of(self.scope),
                 *self.edge.headers,
                 *((k, v) for k, v in DEFAULTS.items() if k not in present),
             ]

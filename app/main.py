@@ -30,6 +30,7 @@ from app.db import APP_ROLE, connect, refuse_unsafe_role
 from app.downloads import Places
 from app.edge import Cors, Edge
 from app.lanes import ExpressRoute, PostRoute, Shortcut
+from app.limits import Limits
 from app.localpg import LocalPg
 from app.post import Mailbox, Smtp, Transport
 from app.queues import Queues
@@ -144,6 +145,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.lines = await stack.enter_async_context(lines.lines(walking, most, lines.PATIENCE))
         holding, _ = connect(url, role=role, pool_size=most, plans=lines.PLANS)  # apart: claims wait for one another
         app.state.holds = await stack.enter_async_context(lines.lines(holding, most, settings.pool_timeout_seconds))
+        app.state.limits = limits_of(settings, app.state.lines)
         app.state.engine, app.state.sessions, app.state.outdated = engine, sessions, migrate.outdated()
         app.state.keys, app.state.queues = load_keys(settings), Queues()
         app.state.tokens = security.Tokens(
@@ -153,6 +155,11 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
             _task(_working(app) if settings.embedded_worker else measure_for_ever(sessions))
         )
         yield
+
+
+def limits_of(settings: Settings, way: lines.Lines) -> Limits:
+    return Limits(way, credential=settings.rate_per_minute, service=settings.rate_of_service_per_minute,
+                  address=settings.rate_of_address_per_minute)  # fmt: skip
 
 
 async def _working(app: FastAPI) -> None:

@@ -399,6 +399,15 @@ class TooManyAttempts(Problem):
     detail = Text("Wait as long as Retry-After says, in seconds.", "Warten Sie, solange Retry-After sagt (Sekunden).")
 
 
+class TooManyRequests(Problem):
+    status, code = 429, "too_many_requests"
+    title = Text("Too many requests", "Zu viele Anfragen")
+    detail = Text(
+        "Wait as long as Retry-After says, in seconds. RateLimit says how much is left of RateLimit-Policy.",
+        "Warten Sie, solange Retry-After sagt (Sekunden). RateLimit nennt den Rest von RateLimit-Policy.",
+    )
+
+
 class SecondFactorConflict(Problem):
     status, code = 409, "second_factor_conflict"
     title = Text("The second factor is not in that state", "Der zweite Faktor ist nicht in diesem Zustand")

@@ -126,7 +126,7 @@ class Tokens:
         self.account_audience, self.licence_audience = f"{issuer}/accounts", f"{issuer}/licence-files"
         self._verified = lru_cache(4096)(self._decode)
 
-    def issue(self, bearer_id: UUID, session_id: UUID, now: datetime, **more: str) -> str:
+    def issue(self, bearer_id: UUID, session_id: UUID, now: datetime, **more: str | bool) -> str:
         """A token of a session; with `partner_id`, `account_id` and `role`, one that is confined to that account.
 
         That of an API client, whose id is the bearer's, names it again and its `scope` (RFC 9068).

@@ -12,7 +12,7 @@ from sqlalchemy import Function, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import post
+from app import limits, post
 from app.config import Settings
 from app.db import Sessions, is_outage, is_transient, unit_of_work
 from app.importing import Importer
@@ -290,6 +290,7 @@ class Worker:
             await passwords.purge(db, now)
             await throttles.purge(db, now)
             await api_credentials.purge(db, now)
+            await limits.purge(db)
 
     async def recount_all(self) -> None:
         """Set right how many members accounts have, where an older release or somebody with SQL let one in or out.

@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from app.localpg import LocalPg
-from bench import claims, contest, databases, growth, jobs, load, overview
+from bench import claims, contest, databases, growth, jobs, limits, load, overview
 from bench.databases import Server
 from bench.rounds import HEAD, Line
 
-PARTS = ("list", "create", "overview", "claims", "growth", "import", "export")
+PARTS = ("list", "create", "overview", "claims", "limits", "growth", "import", "export")
 
 
 def main(
@@ -28,6 +28,8 @@ def main(
         lines += contest.lines(server, set(parts), shots, 1 if quick else 2)
         if "overview" in parts:
             lines += overview.lines(server, shots, 1 if quick else 2)
+        if "limits" in parts:
+            lines += limits.lines(server, shots, 1 if quick else 2)
         if "claims" in parts:
             lines += claims.lines(server, rounds, 1 if quick else 2, 100_000 if quick else 1_000_000)
         if "export" in parts:

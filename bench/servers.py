@@ -29,6 +29,8 @@ from bench.databases import HOME, PARTNER, SESSION, USER, Server
 
 ROOT: Final = Path(__file__).parent.parent
 SECONDS: Final = 60
+MORE_THAN_ENOUGH: Final = 10_000_000
+"""Units that no benchmark spends in a minute: all are counted, and nobody waits."""
 SECRET: Final = "the peer's, for the length of a benchmark"
 COLUMNS: Final = (
     "id, partner_id, name, status, price_model, time_zone, member_count, created_at, updated_at, properties"
@@ -71,13 +73,16 @@ def _our_token(settings: Settings) -> str:
 
 
 @contextmanager
-def ours(server: Server, database: str) -> Generator[Running]:
-    """`tenantry serve` as in production, but for the worker: token, guard and row-level security."""
+def ours(server: Server, database: str, *, rate: int = MORE_THAN_ENOUGH) -> Generator[Running]:
+    """`tenantry serve` as in production, but for the worker: token, guard and row-level security; and so many units a
+    minute for who calls.
+    """
     port = free_port()
     environment = {
         "TENANTRY_DATABASE_URL": server.url(database, APP_ROLE), "TENANTRY_OWNER_DATABASE_URL": server.url(database),
         "TENANTRY_DATA_DIR": str(HOME / "data"), "TENANTRY_PORT": str(port), "TENANTRY_EMBEDDED_WORKER": "false",
         "TENANTRY_LOG_LEVEL": "warning", "TENANTRY_ACCESS_TOKEN_MINUTES": "60",
+        "TENANTRY_RATE_PER_MINUTE": str(rate),
     }  # fmt: skip
     settings = Settings(
         _env_file=None,  # pyright: ignore[reportCallIssue]

@@ -172,6 +172,8 @@ def settings(server: Server, database: str, tmp_path: Path) -> Settings:
         secret_key=SecretStr(SECRET),
         embedded_worker=False,
         pool_size=8,
+        rate_per_minute=1_000_000,
+        rate_of_address_per_minute=1_000_000,
     )
 
 

@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 
 GLOBAL = {
     "partners", "users", "sessions", "refresh_tokens", "recovery_codes", "password_resets", "throttles", "worker_beats",
-    "price_models", "features", "articles", "api_credentials", "used_assertions",
+    "price_models", "features", "articles", "api_credentials", "used_assertions", "rate_buckets",
 }  # fmt: skip
 
 # A layer may import itself and the layers named here; nothing else of `app`.
@@ -55,12 +55,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "schemas": {"models", "policy", "problems", "words"},
     "tenancy": {"models"},
     "security": {"problems"},
-    "services": {"express", "models", "policy", "problems", "proofs", "recent", "security", "sheets", "tenancy", "words"},
+    "services": {"express", "models", "networks", "policy", "problems", "proofs", "recent", "security", "sheets", "tenancy", "words"},
     "express": {"db", "policy"},
     "lines": {"db", "express"},
     "networks": set(),
     "proofs": {"security"},
-    "bearer": {"db", "models", "problems", "proofs", "recent", "security"},
+    "limits": {"express", "lines", "models", "problems", "recent"},
+    "bearer": {"db", "limits", "models", "networks", "problems", "proofs", "recent", "security"},
     "standing": {"bearer", "express", "models", "policy", "problems"},
     "db": {"problems"},
     "strict": {"problems"},
@@ -74,7 +75,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "faults": {"db", "problems"},
     "metrics": {"config"},
     "logs": {"config"},
-    "edge": {"config", "faults", "metrics", "models", "problems"},
+    "edge": {"config", "faults", "limits", "metrics", "models", "problems"},
     "post": {"words"},
     "contract": {"problems"},
     "lanes": {"access", "db", "problems", "recent", "rest", "strict"},
@@ -83,9 +84,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "door": {"access", "bearer", "express", "lines", "models", "policy", "recent", "standing"},
     "routers": {"access", "db", "door", "downloads", "express", "faults", "gate", "idempotency", "lanes", "metrics", "models", "networks", "policy", "post", "problems",
                 "proofs", "rest", "schemas", "security", "services", "sheets", "tenancy", "turnstile", "uploads"},
-    "worker": {"config", "db", "importing", "metrics", "models", "post", "security", "services", "tenancy"},
+    "worker": {"config", "db", "importing", "limits", "metrics", "models", "post", "security", "services", "tenancy"},
     "migrate": {"db", "models"},
-    "main": {"access", "config", "contract", "db", "downloads", "edge", "faults", "lanes", "lines", "localpg", "logs", "migrate",
+    "main": {"access", "config", "contract", "db", "downloads", "edge", "faults", "lanes", "limits", "lines", "localpg", "logs", "migrate",
              "post", "queues", "routers", "security", "uploads", "worker"},
     "operate": COMMANDS,
     "welcome": COMMANDS | {"operate"},

@@ -10,10 +10,9 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy import delete, func, select, update
 
-from app import security
+from app import networks, security
 from app.config import Settings
 from app.models import PLATFORM, RefreshToken, Session, Throttle, User, UserStatus
-from app.services import throttles
 from tests.conftest import PASSWORD, World, problem, running
 
 HOME, OFFICE, ELSEWHERE = "192.0.2.10", "198.51.100.20", "203.0.113.30"
@@ -327,9 +326,9 @@ def test_networks_are_those_of_one_customer_line():
             (None, "unix"), ("", "not an address"))  # fmt: skip
     different = (("192.0.2.1", "192.0.3.1"), ("2001:db8:1:2::1", "2001:db8:1:3::1"), ("192.0.2.1", None))
     for a, b in same:
-        assert throttles.network_of(a) == throttles.network_of(b)
+        assert networks.around(a) == networks.around(b)
     for a, b in different:
-        assert throttles.network_of(a) != throttles.network_of(b)
+        assert networks.around(a) != networks.around(b)
 
 
 async def test_a_counter_tells_nobody_whose_it_is(world: World):

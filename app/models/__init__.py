@@ -17,6 +17,7 @@ from app.models.notice import Notice, NoticeKind, NoticeRound
 from app.models.partner import Partner, PartnerMember, PartnerStatus
 from app.models.price_model import PriceModel
 from app.models.property import NUMBER_SLOTS, TEXT_SLOTS, Property, PropertyType, UniqueValue
+from app.models.rate import RateBucket
 from app.models.user import (
     PasswordReset,
     RecoveryCode,
@@ -69,6 +70,7 @@ __all__ = [
     "PriceModel",
     "Property",
     "PropertyType",
+    "RateBucket",
     "RecoveryCode",
     "RefreshToken",
     "Session",

@@ -60,7 +60,8 @@ async def create_token(request: Request, db: Db, origin: Origin, response: Respo
     tokens: Tokens = request.app.state.tokens
     return {
         "access_token": tokens.issue(
-            proven.client_id, proven.session_id, utc_now(), client_id=str(proven.client_id), scope=scope
+            proven.client_id, proven.session_id, utc_now(), client_id=str(proven.client_id), scope=scope,
+            **({"service": True} if proven.service else {}),
         ),
         "token_type": "Bearer", "expires_in": int(tokens.lifetime.total_seconds()), "scope": scope,
     }  # fmt: skip

@@ -24,6 +24,7 @@ class Proven:
     session_id: UUID
     scopes: Sequence[str]
     networks: Sequence[str] | None
+    service: bool
 
     def scope(self, asked: str | None) -> str:
         """The scope of a token: what was asked for, or else all that the client may.
@@ -94,4 +95,10 @@ async def _look_up(db: AsyncSession, *which: Any) -> tuple[ApiCredential, Proven
     if found is None:
         raise InvalidClient
     credential, session = found
-    return credential, Proven(credential.client_id, session.id, session.client_scopes or (), session.client_networks)
+    return credential, Proven(
+        credential.client_id,
+        session.id,
+        session.client_scopes or (),
+        session.client_networks,
+        session.client_partner_id is None,
+    )

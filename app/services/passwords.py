@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import security
+from app import networks, security
 from app.models import PLATFORM, PasswordReset, User, utc_now
 from app.policy import Caller, Request
 from app.problems import Invalid, NotFound, ResetExpired, ResetUsed, TooManyAttempts, WrongCredentials
@@ -54,7 +54,7 @@ async def ask_reset(db: AsyncSession, secret: bytes, *, email: str, address: str
         TooManyAttempts: this network asks for too many addresses.
     """
     now = utc_now()
-    network, day = throttles.network_of(address), now.date().isoformat()
+    network, day = networks.around(address), now.date().isoformat()
     await throttles.count(db, throttles.key(secret, "resets from", network, day), now, free=free * 10)
     try:
         await throttles.count(db, throttles.key(secret, "resets of", users.key_of(email)), now, free=free)

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import security
+from app import networks, security
 from app.models import PLATFORM, RecoveryCode, RefreshToken, Session, User, UserStatus, utc_now
 from app.policy import Caller, Request
 from app.problems import NotFound, OneTimeCodeRequired, RefreshRaced, RefreshTokenInvalid, WrongCredentials
@@ -49,7 +49,7 @@ async def begin(db: AsyncSession, secret: bytes, *, email: str, address: str | N
     Raises:
         TooManyAttempts: wait first.
     """
-    now, network = utc_now(), throttles.network_of(address)
+    now, network = utc_now(), networks.around(address)
     user = await users.by_email(db, email)
     known = await db.scalar(
         select(Session.id).where(Session.user_id == (user.id if user else PLATFORM), Session.network == network,
@@ -84,7 +84,7 @@ async def log_in(db: AsyncSession, keys: security.Keys, attempt: Attempt, reques
     session = Session(
         user_id=user.id,
         expires_at=now + timedelta(days=days),
-        network=throttles.network_of(request.address),
+        network=networks.around(request.address),
         user_agent="".join(c for c in user_agent if c.isprintable())[:200],
     )
     db.add(session)
@@ -141,7 +141,7 @@ async def refresh(db: AsyncSession, token: str) -> Renewed:
 async def know(db: AsyncSession, user: User, request: Request) -> None:
     """Remember where a user proved to read the address's mail: from there, strangers' guesses do not lock them out."""
     now = utc_now()
-    db.add(Session(user_id=user.id, expires_at=now, network=throttles.network_of(request.address), user_agent="",
+    db.add(Session(user_id=user.id, expires_at=now, network=networks.around(request.address), user_agent="",
                    ended_at=now, end_reason="mail_proof"))  # fmt: skip
 
 

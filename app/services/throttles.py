@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 from datetime import datetime, timedelta
-from ipaddress import ip_address, ip_network
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -15,16 +14,6 @@ from app.problems import TooManyAttempts
 LONGEST = timedelta(minutes=15)
 NOT_BLOCKED = timedelta(minutes=1)  # in the past also for a request that began before the first failure
 FORGET_AFTER = timedelta(hours=24)
-
-
-def network_of(address: str | None) -> str:
-    """The network that an address belongs to: what one customer line usually gets (/24, or /64 of IPv6)."""
-    try:
-        found = ip_address(address or "")
-    except ValueError:
-        return "unknown"
-    found = getattr(found, "ipv4_mapped", None) or found
-    return str(ip_network((found, 24 if found.version == 4 else 64), strict=False))
 
 
 def key(secret: bytes, *parts: str) -> bytes:
