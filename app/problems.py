@@ -114,6 +114,31 @@ class EntitlementProblem(ProblemDetails):
     ] = None
 
 
+UUID_TEXT: dict[str, JsonValue] = {"format": "uuid", "maxLength": 36}
+
+
+class AdminOf(BaseModel):
+    """A partner, or an account of it, in which nobody else is an active admin."""
+
+    partner_id: Annotated[str, Field(description="Id of the partner.", json_schema_extra=UUID_TEXT)]
+    partner_name: Annotated[str, Field(max_length=120, description="Its name.", examples=["Acme"])]
+    account_id: Annotated[
+        str | None, Field(description="Id of the account; null: it is the partner itself.", json_schema_extra=UUID_TEXT)
+    ]
+    account_name: Annotated[
+        str | None, Field(max_length=120, description="The account's name.", examples=["Nordwerk GmbH"])
+    ]
+
+
+class LastAdminProblem(ProblemDetails):
+    """Problem details, which say where somebody is the last admin. With other codes than `still_last_admin`, the
+    member is left out."""
+
+    admin_of: Annotated[
+        list[AdminOf] | None, Field(max_length=100, description="Where another admin is needed first: at most 100.")
+    ] = None
+
+
 KINDS: dict[str, "type[Problem]"] = {}
 
 
@@ -782,6 +807,32 @@ class LastAdmin(Problem):
     status, code = 409, "last_admin"
     title = Text("The last admin must stay", "Der letzte Admin muss bleiben")
     detail = Text("Make another member an admin first.", "Machen Sie zuerst ein anderes Mitglied zum Admin.")
+
+
+class StillLastAdmin(Problem):
+    status, code = 409, "still_last_admin"
+    title = Text("Somebody else must be in charge first", "Zuerst muss jemand anderes zuständig sein")
+    detail = Text("You are the last admin of what `admin_of` names: make another member an admin there, or have the "
+                  "account archived.",
+                  "Sie sind der letzte Admin dessen, was `admin_of` nennt: machen Sie dort ein anderes Mitglied zum "
+                  "Admin, oder lassen Sie das Konto archivieren.")  # fmt: skip
+    shape = LastAdminProblem
+    example = {"admin_of": [{"partner_id": "0198c5b2-7a1e-7c3d-9f60-4b2a1d3e5f60", "partner_name": "Acme",
+                             "account_id": None, "account_name": None}]}  # fmt: skip
+
+
+class DataExportRunning(Problem):
+    status, code = 409, "data_export_running"
+    title = Text("An export of your data is being written", "Ein Export Ihrer Daten wird gerade geschrieben")
+    detail = Text("Wait until it is done; then ask for another one.",
+                  "Warten Sie, bis er fertig ist; danach können Sie einen neuen anfordern.")  # fmt: skip
+
+
+class DataExportNotReady(Problem):
+    status, code = 409, "data_export_not_ready"
+    title = Text("The file is not there yet", "Die Datei ist noch nicht da")
+    detail = Text("It is being written. Ask again when `status` is `done`.",
+                  "Sie wird gerade geschrieben. Fragen Sie wieder, wenn `status` `done` ist.")  # fmt: skip
 
 
 def raises(*kinds: type[Problem]) -> dict[str, list[str]]:

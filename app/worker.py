@@ -19,7 +19,19 @@ from app.importing import Importer
 from app.metrics import DELIVERIES, NOTICES, OUTBOX_AGE, OUTBOX_DEPTH
 from app.models import PLATFORM, Delivery, WorkerBeat, new_id, utc_now
 from app.security import Keys
-from app.services import api_credentials, health, letters, notices, passwords, recounts, refreshes, sessions, throttles
+from app.services import (
+    api_credentials,
+    data_exports,
+    erasures,
+    health,
+    letters,
+    notices,
+    passwords,
+    recounts,
+    refreshes,
+    sessions,
+    throttles,
+)
 from app.tenancy import confine
 
 log = structlog.get_logger("worker")
@@ -74,6 +86,7 @@ class Worker:
             tasks.create_task(self._repeat(self.refresh_all, 1))
             tasks.create_task(self._import_for_ever())
             tasks.create_task(self._repeat(self.tell_all, 60))
+            tasks.create_task(self._repeat(self.serve_people, 2))
             tasks.create_task(self._repeat(self.beat, BEAT_SECONDS))
             tasks.create_task(self._repeat(self.clean_up, 3600))
             tasks.create_task(self._repeat(self.recount_all, 86_400))
@@ -270,6 +283,15 @@ class Worker:
             NOTICES.labels(kind).inc(number)
         return told.more
 
+    async def serve_people(self) -> None:
+        """Write the files of what is kept about people, and erase those who asked for it: step by step, in turns."""
+        more = True
+        while more:
+            async with unit_of_work(self.begin) as db:
+                erased = await erasures.step(db, self.keys.derived("throttles"))
+            async with unit_of_work(self.begin) as db:
+                more = await data_exports.step(db) or erased
+
     async def beat(self) -> None:
         """Say that this worker lives, readiness asks for it; and measure the outbox."""
         now: datetime = utc_now()
@@ -286,6 +308,8 @@ class Worker:
             await confine(db, PLATFORM)
             await db.execute(select(func.purge_tenant_rows()))
             await db.execute(select(func.purge_imports()))
+            await db.execute(select(func.purge_invitations()))
+            await data_exports.purge(db, now)
             await sessions.purge(db, now)
             await passwords.purge(db, now)
             await throttles.purge(db, now)

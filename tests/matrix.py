@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import count
 from typing import Any, Literal
 from uuid import UUID
@@ -12,7 +13,23 @@ from pyotp.totp import TOTP
 from sqlalchemy import delete, make_url, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.models import PLATFORM, Account, Base, Feature, Partner, PartnerMember, Throttle, User, new_id, utc_now
+from app.models import (
+    PLATFORM,
+    Account,
+    Base,
+    DataExport,
+    DataExportPart,
+    DataExportStatus,
+    Erasure,
+    Feature,
+    Partner,
+    PartnerMember,
+    Throttle,
+    User,
+    UserStatus,
+    new_id,
+    utc_now,
+)
 from app.policy import (
     ACCOUNT_ROLES,
     GRANTS,
@@ -281,13 +298,16 @@ class Requests:
             assert (await self.operator.post(f"{actor.stage.account_path}/restore")).status_code == 200
         if operation.permission == "self" or operation.id == "confirmPasswordReset":
             await self._as_before(actor.person if operation.permission == "self" else "Bystander")
-        if operation.id == "deleteSession":
+        if operation.id in ("deleteSession", "eraseMe"):
             actor.client.headers["Authorization"] = f"Bearer {await self.world.token(actor.person)}"
 
     async def _as_before(self, person: str) -> None:
         async with self.world.transaction(PLATFORM) as db:
             user = await db.get_one(User, self.world.people[person].id)
             user.password_hash, user.totp_secret, user.totp_enabled_at = password_hash(), None, None
+            user.status = UserStatus.ACTIVE
+            await db.execute(delete(Erasure).where(Erasure.user_id == user.id))
+            await db.execute(delete(DataExport).where(DataExport.user_id == user.id))
 
     # path parameters
 
@@ -300,6 +320,17 @@ class Requests:
     async def session_id(self, _operation: Operation, actor: Actor) -> str:
         person = actor.person if actor.signed_in else "Bystander"
         return jwt.get_unverified_claims(await self.world.token(person))["sid"]
+
+    async def export_id(self, _operation: Operation, actor: Actor) -> str:
+        """A file of the caller's own data, which is there already."""
+        person = actor.person if actor.signed_in else "Bystander"
+        user = await self.world.user(person)
+        async with self.world.transaction(PLATFORM) as db:
+            db.add(made := DataExport(user_id=user.id, expires_at=utc_now() + timedelta(days=1),
+                                      status=DataExportStatus.DONE))  # fmt: skip
+            await db.flush()
+            db.add(DataExportPart(export_id=made.id, number=0, data=b"{}"))
+        return str(made.id)
 
     # API clients
 
@@ -531,6 +562,14 @@ class Requests:
         async with self.world.transaction(PLATFORM) as db:
             await db.execute(delete(Throttle))
 
+    async def dispensable(self, actor: Actor) -> None:
+        """Somebody else is in charge wherever the caller is."""
+        other, account = await self.world.user(f"{actor.stage.tag}Standby"), actor.stage.account
+        async with self.world.transaction(account.partner_id) as db:
+            if await db.scalar(select(PartnerMember).where(PartnerMember.user_id == other.id)) is None:
+                db.add(PartnerMember(partner_id=account.partner_id, user_id=other.id, role=R.PARTNER_ADMIN))
+                await join(db, account, other.id, R.ACCOUNT_ADMIN)
+
     async def archived(self, actor: Actor) -> None:
         gone = await self.operator.delete(actor.stage.account_path, headers={"If-Match": "*"})
         assert gone.status_code == 204, gone.text
@@ -571,6 +610,7 @@ PARAMETERS: dict[str, Callable[[Requests, Operation, Actor], Awaitable[str]]] = 
     "user_id": Requests.user_id,
     "invitation_id": Requests.invitation_id,
     "session_id": Requests.session_id,
+    "export_id": Requests.export_id,
     "import_id": Requests.import_id,
     "purchase_id": Requests.purchase_id,
     "licence_id": Requests.licence_id,
@@ -633,6 +673,7 @@ BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
 
 BEFORE: dict[str, Callable[[Requests, Actor], Awaitable[None]]] = {
     "getReady": Requests.beat,
+    "eraseMe": Requests.dispensable,
     "createPasswordReset": Requests.unthrottled,
     "disableTotp": Requests.totp_on,
     "renewRecoveryCodes": Requests.totp_on,

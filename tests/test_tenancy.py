@@ -34,6 +34,9 @@ DEFINER_FUNCTIONS = {
     "accounts_matching": "finds a text by an index, of the partner of the transaction only: LIKE reaches none",
     "number_events": "gives positions and hashes to events, which the application may not change",
     "outbox_state": "two figures for Prometheus",
+    "erase_events": "takes out of the log what it says of a person who is being erased, which the application may not",
+    "last_admin_of": "where somebody who wants to be erased is still needed, over all partners",
+    "purge_invitations": "takes the addresses out of old invitations that nobody accepted, and out of their events",
     "purge_tenant_rows": "deletes sent mails and stored answers that have served their time",
 }
 

@@ -7,7 +7,9 @@ from app.models.api_client import ApiClient, ApiCredential, CredentialKind, Used
 from app.models.article import Article, BillingPeriod
 from app.models.base import PLATFORM, Base, Identified, Tenanted, Versioned, first_id, new_id, utc_now
 from app.models.claim import Claim, Usage
+from app.models.data_export import DataExport, DataExportPart, DataExportStatus
 from app.models.delivery import Delivery
+from app.models.erasure import Erasure
 from app.models.event import Event
 from app.models.feature import Feature, FeatureKind, Overage
 from app.models.idempotency import StoredAnswer
@@ -46,7 +48,11 @@ __all__ = [
     "BillingPeriod",
     "Claim",
     "CredentialKind",
+    "DataExport",
+    "DataExportPart",
+    "DataExportStatus",
     "Delivery",
+    "Erasure",
     "Event",
     "Feature",
     "FeatureKind",
