@@ -150,6 +150,8 @@ class Exchange:
             log.exception("request failed")
             await self.fail(Internal())
         finally:
+            if "turn" in scope:
+                scope["app"].state.turns.give_back(scope)
             self.report()
 
     def refuse_unreadable(self) -> None:

@@ -35,6 +35,7 @@ from app.localpg import LocalPg
 from app.post import Mailbox, Smtp, Transport
 from app.queues import Queues
 from app.routers import ROUTERS
+from app.turns import Turns
 from app.uploads import UploadRoute, arrivals
 from app.worker import Worker, measure_for_ever
 
@@ -51,6 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.mailbox = mailbox_of(settings)
     app.state.places = Places(min(settings.exports_at_once, max(1, settings.pool_size // 2)))
     app.state.arrivals = arrivals()
+    app.state.turns = Turns(settings.partner_requests_at_once)
     faults.install(app)
     for router in ROUTERS:
         refuse_unguarded(_routes(router.routes))
