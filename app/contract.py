@@ -224,6 +224,8 @@ def _success_headers(operation: Document, method: str, *, idempotent: bool) -> l
     reference: str = content.get("application/json", {}).get("schema", {}).get("$ref", "")
     if reference.endswith("Page"):
         return ["Link"]
+    if "text/event-stream" in content:
+        return []
     if content and not any(media_type.endswith("json") for media_type in content):
         return ["Content-Disposition"]  # a file
     tagged = bool(content) and (method in ("get", "patch") or idempotent)

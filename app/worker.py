@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import post
+from app.bells import CHANNEL
 from app.config import Settings
 from app.db import Sessions, is_outage, is_transient, unit_of_work
 from app.importing import Importer
@@ -225,7 +226,10 @@ class Worker:
 
     async def _number(self, partner_id: UUID) -> int:
         async with unit_of_work(self.begin) as db:
-            return await db.scalar(select(func.number_events(partner_id, EVENTS_AT_ONCE))) or 0
+            numbered = await db.scalar(select(func.number_events(partner_id, EVENTS_AT_ONCE))) or 0
+            if numbered:  # heard when this is committed: see bells
+                await db.execute(select(func.pg_notify(CHANNEL, str(partner_id))))
+            return numbered
 
     async def refresh_all(self) -> None:
         """Bring accounts up to date with definitions that have changed, a batch of each partner in turn."""

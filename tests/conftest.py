@@ -172,6 +172,7 @@ def settings(server: Server, database: str, tmp_path: Path) -> Settings:
         secret_key=SecretStr(SECRET),
         embedded_worker=False,
         pool_size=8,
+        event_stream_seconds=0.3,
     )
 
 
