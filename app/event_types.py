@@ -29,6 +29,7 @@ _FEED: Final[Mapping[str, Mapping[str, str]]] = {
         "restored": "An account was brought back from the archive.",
     },
     "accounts": {"exported": "Somebody took accounts along as a file: how many columns, not what they say."},
+    "audit_log": {"exported": "Somebody took the audit log along as a file."},
     "account_member": {
         "added": "Somebody became a member of an account.",
         "role_changed": "A member of an account got another role.",
@@ -91,7 +92,7 @@ _FEED: Final[Mapping[str, Mapping[str, str]]] = {
 }  # fmt: skip
 """In the feed of a partner: by noun, then by what became of it."""
 
-_SUBJECTS: Final = {"accounts": "partner"}
+_SUBJECTS: Final = {"accounts": "partner", "audit_log": "partner"}
 """Where the noun is not what it happened to."""
 
 FEED: Final[Mapping[str, EventType]] = {

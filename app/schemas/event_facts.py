@@ -67,6 +67,13 @@ class AccountsFacts(TypedDict, total=False):
     searched: Annotated[bool, Field(description="Whether words were searched for.")]
 
 
+class AuditLogFacts(TypedDict, total=False):
+    """Of a file of the audit log."""
+
+    format: Literal["csv"]
+    filters: Annotated[Whole, Field(description="How many conditions chose the entries.")]
+
+
 class AccountMemberFacts(TypedDict, total=False):
     """Of a member of an account."""
 
@@ -225,6 +232,7 @@ FACTS: dict[str, Any] = {
     "partner_member": PartnerMemberFacts,
     "account": AccountFacts,
     "accounts": AccountsFacts,
+    "audit_log": AuditLogFacts,
     "account_member": AccountMemberFacts,
     "invitation": InvitationFacts,
     "property": PropertyFacts,
