@@ -77,6 +77,7 @@ class Worker:
             tasks.create_task(self._repeat(self.tell_all, 60))
             tasks.create_task(self._repeat(self.beat, BEAT_SECONDS))
             tasks.create_task(self._repeat(self.clean_up, 3600))
+            tasks.create_task(self._repeat(self.erase_all, 3600))
             tasks.create_task(self._repeat(self.recount_all, 86_400))
 
     async def _repeat(self, work: Callable[[], Awaitable[object]], seconds: float) -> None:
@@ -293,6 +294,17 @@ class Worker:
             await sessions.purge(db, now)
             await passwords.purge(db, now)
             await throttles.purge(db, now)
+
+    async def erase_all(self) -> None:
+        """Erase what events say, and from where, once they are older than the audit log goes back."""
+        days = self.settings.audit_days
+        while partners := await self._partners(func.partners_with_old_events(days)):
+            if not any([await self._erase(partner_id, days) for partner_id in partners]):
+                break  # another worker is at it
+
+    async def _erase(self, partner_id: UUID, days: int) -> int:
+        async with unit_of_work(self.begin) as db:
+            return await db.scalar(select(func.erase_events(partner_id, days, EVENTS_AT_ONCE))) or 0
 
     async def recount_all(self) -> None:
         """Set right how many members accounts have, where an older release or somebody with SQL let one in or out.
