@@ -18,6 +18,7 @@ from app.db import Db, UnitsOfWork, get_session, unit_of_work
 from app.express import Glance, Guess, Inside, Prepared, Step, transaction
 from app.idempotency import recall, recall_express
 from app.lines import Lines
+from app.looks import through
 from app.models import PLATFORM, Partner, PartnerMember, User, new_id
 from app.models.partner import PartnerStatus
 from app.policy import WITH_SESSION_ONLY, Access, Caller, Permission, Role, allowing, decide
@@ -118,7 +119,7 @@ def _granted_in_partner(request: Request, token: Token, found: Standing, permiss
     if token.account_id is not None:
         raise InsufficientScope if token.partner_id == partner_id else NotFound
     caller = _caller(request, token, operator=found.operator)
-    return _granted(caller, found, found.partner_roles, permission, partner_id, None)
+    return through(request, permission, _granted(caller, found, found.partner_roles, permission, partner_id, None))
 
 
 @dataclass(frozen=True)
@@ -277,7 +278,7 @@ def granted_in_account(request: Request, token: Token, found: Standing, permissi
     if token.account_id is None:
         roles |= found.partner_roles
     caller = _caller(request, token, operator=found.operator)
-    return _granted(caller, found, roles, permission, partner_id, account_id)
+    return through(request, permission, _granted(caller, found, roles, permission, partner_id, account_id))
 
 
 def _granted(caller: Caller, found: Standing, roles: set[Role], permission: Permission, partner_id: UUID,

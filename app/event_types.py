@@ -16,6 +16,8 @@ _FEED: Final[Mapping[str, Mapping[str, str]]] = {
     "partner": {
         "created": "The partner was created.",
         "updated": "The partner was changed: its name, status, language or time zone, or partner management.",
+        "viewed": "An operator of the service read something of the partner's: which operation, at most once in 15 "
+        "minutes.",
     },
     "partner_member": {
         "added": "Somebody became a member of the partner.",

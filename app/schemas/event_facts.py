@@ -36,6 +36,9 @@ class PartnerFacts(TypedDict, total=False):
     partner_management_enabled: bool
     language: Language
     time_zone: Zone
+    operation: Annotated[
+        str, Field(max_length=60, description="What an operator read: an `operationId`.", examples=["listAccounts"])
+    ]
 
 
 class PartnerMemberFacts(TypedDict, total=False):
