@@ -14,7 +14,7 @@ from sqlalchemy import ARRAY, BigInteger, Uuid, column, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.db import is_outage, is_transient
-from app.express import Driver, Prepared, connection, param
+from app.express import FAILURES, Driver, Prepared, connection, param
 
 log = structlog.get_logger("bell")
 
@@ -98,6 +98,8 @@ class Bell:
         while True:
             try:
                 await self._listen()
+            except FAILURES as error:  # the driver's own, while it begins to listen
+                log.warning("cannot listen", error=type(error).__name__)
             except Exception as error:
                 if not (is_outage(error) or is_transient(error)):
                     log.exception("cannot listen")

@@ -13,7 +13,7 @@ TAG_DESCRIPTION: Final = "What is sent to the addresses that a partner has regis
 REFERENCE: Final = "#/components/schemas/{model}"
 
 _HEADERS: Final[list[Document]] = [
-    {"name": "webhook-id", "in": "header", "required": True, "example": "msg_0198c5b27a1e7c3d9f604b2a1d3e5f60",
+    {"name": "webhook-id", "in": "header", "required": True, "example": "0198c5b2-7a1e-7c3d-9f60-4b2a1d3e5f60",
      "description": "Id of the message, the same whenever it is sent again: by it, drop what you have already.",
      "schema": {"type": "string", "maxLength": 80, "pattern": "^[A-Za-z0-9_-]+$"}},
     {"name": "webhook-timestamp", "in": "header", "required": True, "example": "1764061800",
@@ -48,7 +48,9 @@ def _operation(kind: str) -> Document:
     said = FEED[kind].description
     body: Document = {"schema": {"$ref": REFERENCE.format(model=WebhookMessage.__name__)}}
     answer: Document = {"description": "Taken. Any 2xx says so; anything else, or none in time, and it is sent again."}
-    gone: Document = {"description": "Nobody wants it any more: nothing is sent to this address again."}
+    gone: Document = {
+        "description": "Nobody wants it any more: nothing is sent to this address until it is enabled again."
+    }
     return {
         "tags": [TAG], "operationId": f"on{_name(kind)[0].upper()}{_name(kind)[1:]}", "summary": said.rstrip("."),
         "description": f"{said} `data` is an event of the type `{kind}`.", "security": [], "parameters": _HEADERS,

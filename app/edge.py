@@ -217,7 +217,7 @@ class Exchange:
         return await cors.simple_response(self.scope, self.receive, self.send, request_headers=headers)
 
     def report(self) -> None:
-        seconds = time.perf_counter() - self.started - self.scope.get("waited", 0.0)
+        seconds = max(0.0, time.perf_counter() - self.started - self.scope.get("waited", 0.0))
         endpoint: Any = self.scope.get("endpoint")
         operation = getattr(endpoint, "__name__", "none")
         method = self.scope["method"] if self.scope["method"] in METHODS else "other"

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -29,6 +30,9 @@ BREATH: Final = 1.0
 """Seconds until somebody looks again who was woken for nothing: for what their filters do not let pass."""
 HEARTBEAT: Final = 15.0
 """Seconds without a word after which a stream says that it is there, once it knows that it still may."""
+
+SURE: Final = 5.0
+"""Seconds for which it is good that somebody may."""
 
 
 class Item(NamedTuple):
@@ -179,12 +183,8 @@ class EventStream(_Late):
             found = await self._look()
             if found is None:
                 return
-            for item in found.items:
-                await self._tell(
-                    send, b"id: %d\nevent: %b\ndata: %b\n\n" % (item.position, item.type.encode(), item.json)
-                )
-            self.cursor = found.until
-            if found.more:
+            await self._tell_all(found, send)
+            if self.cursor < found.latest:
                 continue
             if self.told_at + HEARTBEAT <= now:
                 # An id without data is remembered and dispatched as nothing: who comes back begins behind what their
@@ -195,13 +195,23 @@ class EventStream(_Late):
             latest = found.latest
             await me.pause(waiter, max(0.0, min(self.told_at + HEARTBEAT, end) - time.monotonic()), found)
 
+    async def _tell_all(self, found: Found, send: Send) -> None:
+        """Tell a stretch; a part of it, if that takes long: whether they still may is asked again then."""
+        began = time.monotonic()
+        for item in found.items:
+            await self._tell(send, item.block())
+            self.cursor = item.position
+            if time.monotonic() - began > SURE:
+                return
+        self.cursor = found.until
+
     async def _look(self) -> Found | None:
         """What comes next; None: nothing more for them, or not now. When they come back, they are told why."""
         try:
             return await self.follower.look(self.cursor)
         except Problem:
             return None
-        except (DBAPIError, OSError, TimeoutError) as error:
+        except (DBAPIError, OSError, PoolTimeout) as error:
             if not (is_outage(error) or is_transient(error)):
                 raise
             log.warning("stream ended", error=type(error).__name__)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.requests import Request
 
 from app.db import is_outage, is_transient, unit_of_work
@@ -40,7 +41,7 @@ async def note(scope: Mapping[str, Any], access: Access) -> bool:
         async with unit_of_work(scope["app"].state.sessions) as db:
             await confine(db, access.partner_id)
             at = await looks.note(db, access, operation)
-    except (DBAPIError, OSError, TimeoutError) as error:
+    except (DBAPIError, OSError, PoolTimeout) as error:
         if not (is_outage(error) or is_transient(error)):
             raise
         log.warning("look not noted", error=type(error).__name__)

@@ -433,6 +433,18 @@ async def test_stream_ends_with_the_right_and_tells_nothing_more(
             assert problem(stream.answer) == refusal
 
 
+async def test_stretch_that_takes_long_to_tell_is_cut_short_and_goes_on(world: World, monkeypatch: pytest.MonkeyPatch):
+    """Else who reads slowly would be told for as long as they like what they may no longer know."""
+    monkeypatch.setattr(follows, "SURE", -1.0)
+    api, at, partner_id, end = await stage(world)
+    made = [(await api.post(f"{at}/accounts", json={"name": f"{n}"})).json()["id"] for n in range(3)]
+    await world.worker().number_all()
+    async with served(world) as url, streaming(world, url, at, after=0) as stream:
+        told = [await stream.event() for _ in range(end + 6)]
+        assert [t and t[1]["position"] for t in told] == list(range(1, end + 7))
+        assert made[-1] in [t and t[1]["subject_id"] for t in told]
+
+
 async def test_stream_of_a_token_that_ends_does_too(world: World, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(follows, "HEARTBEAT", 0.3)
     _, at, _, _ = await stage(world)
