@@ -436,7 +436,7 @@ async def test_stream_ends_with_the_right_and_tells_nothing_more(
 async def test_stretch_that_takes_long_to_tell_is_cut_short_and_goes_on(world: World, monkeypatch: pytest.MonkeyPatch):
     """Else who reads slowly would be told for as long as they like what they may no longer know."""
     monkeypatch.setattr(follows, "SURE", -1.0)
-    api, at, partner_id, end = await stage(world)
+    api, at, _, end = await stage(world)
     made = [(await api.post(f"{at}/accounts", json={"name": f"{n}"})).json()["id"] for n in range(3)]
     await world.worker().number_all()
     async with served(world) as url, streaming(world, url, at, after=0) as stream:
