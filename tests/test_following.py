@@ -263,11 +263,11 @@ def test_end_of_the_process_ends_waiting_at_once():
         with shell.serving() as process, shell.operator() as api:
             partner = api.post("/v1/partners", json={"name": "P"}).json()
             at = f"{shell.url}/v1/partners/{partner['id']}/events"
-            end = until_still(api, at)
             headers = {"Authorization": api.headers["Authorization"]}
             with httpx.stream("GET", f"{at}/stream", headers=headers, trust_env=False, timeout=40) as stream:
                 lines = stream.iter_lines()
                 assert next(lines) == "retry: 2000"
+                end = until_still(api, at)  # an operator's look is an event itself
                 began = time.monotonic()
                 asyncio.run(_wait_and_end(at, end, headers, process))
                 assert list(lines)[-1:] == [""]
