@@ -20,6 +20,7 @@ from app.policy import ACCOUNT_ROLES, GRANTS, OF_FIELDS, PARTNER_ROLES, Permissi
 from app.routers import ROUTERS
 from app.security import ALGORITHM
 from tests.conftest import MISCOUNTED, PASSWORD, Owner, World, join, problem, running
+from tests.facts import strange
 from tests.matrix import (
     ANY_OPERATION,
     BODIES,
@@ -272,6 +273,9 @@ async def test_every_operation_answers_every_caller_as_the_policy_says(world: Wo
         open_to_all = operation.permission == "public" and not operation.optional_token
         assert {refusal(operation, actor) is None for actor in actors} == ({True} if open_to_all else {True, False})
     assert await owner.rows(MISCOUNTED) == []
+    recorded = await owner.rows("SELECT type, subject_type, details FROM events")
+    assert len({row["type"] for row in recorded}) > 50
+    assert [s for row in recorded for s in strange(row["type"], row["subject_type"], json.loads(row["details"]))] == []
 
 
 # --- (b), (c): things of others ---

@@ -33,6 +33,9 @@ DEFINER_FUNCTIONS = {
     "purge_imports": "deletes imports that have served their time, with their row errors",
     "accounts_matching": "finds a text by an index, of the partner of the transaction only: LIKE reaches none",
     "number_events": "gives positions and hashes to events, which the application may not change",
+    "partners_with_old_events": "the worker finds out whose events have been kept long enough",
+    "erase_events": "takes away what events say once they have been kept long enough, and never before 30 days",
+    "newest_positions": "who waits for events is woken, of many partners in one look: numbers only",
     "outbox_state": "two figures for Prometheus",
     "purge_tenant_rows": "deletes sent mails and stored answers that have served their time",
 }

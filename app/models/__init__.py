@@ -8,7 +8,7 @@ from app.models.article import Article, BillingPeriod
 from app.models.base import PLATFORM, Base, Identified, Tenanted, Versioned, first_id, new_id, utc_now
 from app.models.claim import Claim, Usage
 from app.models.delivery import Delivery
-from app.models.event import Event
+from app.models.event import Event, EventKeeping
 from app.models.feature import Feature, FeatureKind, Overage
 from app.models.idempotency import StoredAnswer
 from app.models.invitation import Invitation, InvitationStatus, MailStatus
@@ -48,6 +48,7 @@ __all__ = [
     "CredentialKind",
     "Delivery",
     "Event",
+    "EventKeeping",
     "Feature",
     "FeatureKind",
     "Identified",
