@@ -14,6 +14,7 @@ from app import networks, policy
 from app.bearer import Token, take_as_stranger, token_of
 from app.db import Db, UnitsOfWork, get_session, unit_of_work
 from app.idempotency import recall
+from app.looks import through
 from app.models import PLATFORM, new_id
 from app.models.partner import PartnerStatus
 from app.policy import WITH_SESSION_ONLY, Access, Actor, Caller, Permission, Role, allowing, decide
@@ -113,7 +114,9 @@ def granted_in_partner(request: Request, token: Token, found: Standing, permissi
     if token.account_id is not None:
         raise InsufficientScope if token.partner_id == partner_id else NotFound
     caller = _caller(request, token, found)
-    return _granted(caller, token, found, found.partner_roles, permission, partner_id, None)
+    return through(
+        request, permission, _granted(caller, token, found, found.partner_roles, permission, partner_id, None)
+    )
 
 
 def _refuse_client(request: Request, found: Standing, partner_id: UUID) -> None:
@@ -178,7 +181,7 @@ def granted_in_account(request: Request, token: Token, found: Standing, permissi
     if token.account_id is None:
         roles |= found.partner_roles
     caller = _caller(request, token, found)
-    return _granted(caller, token, found, roles, permission, partner_id, account_id)
+    return through(request, permission, _granted(caller, token, found, roles, permission, partner_id, account_id))
 
 
 def _granted(caller: Caller, token: Token, found: Standing, roles: set[Role], permission: Permission,

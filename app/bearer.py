@@ -15,6 +15,7 @@ from app.limits import Limits
 from app.models import ApiCredential, Session
 from app.problems import Unauthenticated
 from app.recent import Recent
+from app.turns import Turns
 
 MAX_KNOWN: Final = 10_000
 
@@ -48,6 +49,8 @@ async def token_of(request: Request) -> Token:
         await take_as_stranger(request)
         raise
     await limits.take(request, limits.service if token.service else limits.credential, token.session_id.bytes)
+    turns: Turns = request.app.state.turns
+    await turns.take(request)
     return token
 
 

@@ -83,6 +83,19 @@ class Settings(BaseSettings):
         default=30, ge=1, le=90, description="How long a licence file is good, unless it is asked for otherwise."
     )
     event_days: int = Field(default=90, ge=1, le=3650, description="How long the events feed gives an event.")
+    audit_days: int = Field(
+        default=3650, ge=30, le=36_500,
+        description="How long the audit log keeps what changed and from which address, at least EVENT_DAYS; that "
+        "somebody did something stays.",
+    )  # fmt: skip
+    event_waiters: int = Field(
+        default=500, ge=1,
+        description="Who may wait for events at once per process, of one partner a fifth; then 503. They share one "
+        "database connection.",
+    )  # fmt: skip
+    event_stream_seconds: float = Field(
+        default=600, gt=0, description="How long a stream of events lasts; then the client connects again."
+    )
     invitation_days: int = Field(default=7, ge=1, le=90, description="How long the link of an invitation is good.")
     password_reset_minutes: int = Field(default=60, ge=5, le=1440, description="How long the link of a reset is good.")
     password_min_length: int = Field(default=12, ge=8, le=64, description="Shortest password without second factor.")
@@ -100,6 +113,12 @@ class Settings(BaseSettings):
     )
     rate_of_address_per_minute: int = Field(
         default=600, ge=0, description="The same for all callers of one network who prove nothing, log-ins included."
+    )
+    partner_requests_at_once: int = Field(
+        default=4,
+        ge=0,
+        le=100,
+        description="Requests of one partner that are at work at once per process; 0: any number.",
     )
     login_free_failures: int = Field(
         default=10, ge=3, description="Failed log-ins before each further one must wait longer."
@@ -122,6 +141,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _safe_together(self) -> Self:
+        if self.audit_days < self.event_days:
+            raise ValueError("AUDIT_DAYS must not be less than EVENT_DAYS")
         if self.secret_key and len(self.secret_key.get_secret_value()) < 32:
             raise ValueError("SECRET_KEY must have at least 32 characters")
         if self.environment == "production":

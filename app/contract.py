@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any, Final, cast
 
+from app import callbacks
 from app.problems import KINDS, Problem, ProblemDetails
 
 Document = dict[str, Any]
@@ -122,12 +123,13 @@ def finalise(document: Document) -> Document:
     for shape in {ProblemDetails, *(kind.shape for kind in KINDS.values())}:
         own = shape.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= own.pop("$defs") | {shape.__name__: own}
+    callbacks.add(doc)
     components["headers"] = deepcopy(HEADERS)
     components["responses"] = {_name(k): _response(k) for k in KINDS.values()}
     for path, method, operation in _operations(doc):
         _name_form(schemas, operation)
         _finish(path, method, operation)
-    _walk(doc["paths"], _tidy)
+    _walk([doc["paths"], components["pathItems"]], _tidy)
     _walk(schemas, _tidy)
     for schema in schemas.values():
         schema.pop("title", None)
@@ -241,6 +243,8 @@ def _success_headers(operation: Document, method: str, *, idempotent: bool) -> l
     reference: str = content.get("application/json", {}).get("schema", {}).get("$ref", "")
     if reference.endswith("Page"):
         return ["Link"]
+    if "text/event-stream" in content:
+        return []
     if content and not any(media_type.endswith("json") for media_type in content):
         return ["Content-Disposition"]  # a file
     tagged = bool(content) and (method in ("get", "patch") or idempotent)

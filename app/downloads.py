@@ -65,18 +65,18 @@ class Download(StreamingResponse):
             await send({"type": "http.response.body", "body": b"", "more_body": True})  # it would be in several
             return await send({"type": "http.response.body", "body": b""})
         sending = asyncio.create_task(self._send_pieces(send))
-        gone = asyncio.create_task(_gone(receive))
+        leaving = asyncio.create_task(gone(receive))
         try:
-            await asyncio.wait({sending, gone}, timeout=self.seconds, return_when=asyncio.FIRST_COMPLETED)
-            for task in (sending, gone):
+            await asyncio.wait({sending, leaving}, timeout=self.seconds, return_when=asyncio.FIRST_COMPLETED)
+            for task in (sending, leaving):
                 if task.done():
                     return task.result()
             log.warning("download takes too long", seconds=self.seconds)
             raise ClientDisconnect if self.begun else Unavailable
         finally:  # the task closes its transaction before anything else happens
             sending.cancel()
-            gone.cancel()
-            await asyncio.wait({sending, gone})
+            leaving.cancel()
+            await asyncio.wait({sending, leaving})
 
     def _start(self) -> Message:
         return {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
@@ -88,19 +88,21 @@ class Download(StreamingResponse):
                     await send(self._start())
                     self.begun = True
                 if piece:
-                    await self._send_piece(send, piece)
+                    await send_piece(send, piece)
         await send({"type": "http.response.body", "body": b""})
 
-    async def _send_piece(self, send: Send, piece: bytes) -> None:
-        try:
-            async with asyncio.timeout(STALLED_SECONDS):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-        except TimeoutError:
-            log.warning("download stalled")
-            raise ClientDisconnect from None
+
+async def send_piece(send: Send, piece: bytes) -> None:
+    """Raises ClientDisconnect when the client does not take it: what is on its way is bounded."""
+    try:
+        async with asyncio.timeout(STALLED_SECONDS):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except TimeoutError:
+        log.warning("download stalled")
+        raise ClientDisconnect from None
 
 
-async def _gone(receive: Receive) -> None:
+async def gone(receive: Receive) -> None:
     """Raises ClientDisconnect when the client has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass

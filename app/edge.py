@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import limits
+from app import limits, looks
 from app.config import Settings
 from app.faults import answer
 from app.metrics import LATENCY, REQUESTS
@@ -27,6 +27,7 @@ from app.problems import (
     Malformed,
     Problem,
     RequestTimeout,
+    Unavailable,
     UnsupportedMediaType,
 )
 
@@ -124,7 +125,7 @@ class Exchange:
         settings, upload = edge.settings, edge.uploads(scope["method"], scope["path"])
         self.most = settings.import_bytes if upload else settings.body_bytes
         self.deadline = self.started + (settings.import_seconds if upload else settings.body_seconds)
-        self.body_done = False
+        self.body_done = self.muted = False
         self.headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
         self.head = scope["method"] == "HEAD"
 
@@ -150,6 +151,8 @@ class Exchange:
             log.exception("request failed")
             await self.fail(Internal())
         finally:
+            if "turn" in scope:
+                scope["app"].state.turns.give_back(scope)
             self.report()
 
     def refuse_unreadable(self) -> None:
@@ -187,7 +190,14 @@ class Exchange:
         return message
 
     async def send(self, message: Message) -> None:
+        if self.muted:
+            return
         if message["type"] == "http.response.start":
+            looked = self.scope.pop(looks.LOOKED, None)
+            if looked is not None and message["status"] < 400 and not await looks.note(self.scope, looked):
+                await self.fail(Unavailable())
+                self.muted = True
+                return
             self.status = message["status"]
             given = [(k, v) for k, v in message["headers"] if self.status != 204 or k.lower() != b"content-type"]
             present = {k.lower() for k, _ in given}
@@ -212,7 +222,7 @@ class Exchange:
         return await cors.simple_response(self.scope, self.receive, self.send, request_headers=headers)
 
     def report(self) -> None:
-        seconds = time.perf_counter() - self.started
+        seconds = max(0.0, time.perf_counter() - self.started - self.scope.get("waited", 0.0))
         endpoint: Any = self.scope.get("endpoint")
         operation = getattr(endpoint, "__name__", "none")
         method = self.scope["method"] if self.scope["method"] in METHODS else "other"

@@ -23,7 +23,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp
 from starlette_compress import CompressMiddleware, add_compress_type
 
-from app import contract, faults, lines, logs, migrate, security
+from app import bells, contract, faults, lines, logs, migrate, security
 from app.access import refuse_unguarded
 from app.config import Settings
 from app.db import APP_ROLE, connect, refuse_unsafe_role
@@ -33,8 +33,10 @@ from app.lanes import ExpressRoute, PostRoute, Shortcut
 from app.limits import Limits
 from app.localpg import LocalPg
 from app.post import Mailbox, Smtp, Transport
+from app.problems import EventsBusy
 from app.queues import Queues
 from app.routers import ROUTERS
+from app.turns import Turns
 from app.uploads import UploadRoute, arrivals
 from app.worker import Worker, measure_for_ever
 
@@ -50,7 +52,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.mailbox = mailbox_of(settings)
     app.state.places = Places(min(settings.exports_at_once, max(1, settings.pool_size // 2)))
+    app.state.waiters = Places(settings.event_waiters, max(1, settings.event_waiters // 5), EventsBusy)
     app.state.arrivals = arrivals()
+    app.state.turns = Turns(settings.partner_requests_at_once)
     faults.install(app)
     for router in ROUTERS:
         refuse_unguarded(_routes(router.routes))
@@ -146,6 +150,8 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         holding, _ = connect(url, role=role, pool_size=most, plans=lines.PLANS)  # apart: claims wait for one another
         app.state.holds = await stack.enter_async_context(lines.lines(holding, most, settings.pool_timeout_seconds))
         app.state.limits = limits_of(settings, app.state.lines)
+        listening, _ = connect(url, role=role, pool_size=1)
+        app.state.bell = await stack.enter_async_context(bells.hung(listening, max(1, most // 4)))
         app.state.engine, app.state.sessions, app.state.outdated = engine, sessions, migrate.outdated()
         app.state.keys, app.state.queues = load_keys(settings), Queues()
         app.state.tokens = security.Tokens(

@@ -7,7 +7,7 @@ from app.config import Settings
 
 REQUESTS = Counter("tenantry_requests_total", "Requests answered.", ["operation", "method", "status"])
 LATENCY = Histogram(
-    "tenantry_request_seconds", "Time from first byte in to last byte out.", ["operation"],
+    "tenantry_request_seconds", "Time from first byte in to last byte out, but for what was waited for.", ["operation"],
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )  # fmt: skip
 POOL_IN_USE = Gauge("tenantry_pool_connections_in_use", "Database connections at work.", multiprocess_mode="livesum")

@@ -526,6 +526,14 @@ class EventsGone(Problem):
                   "Lesen Sie den Stand neu aus den Listen und folgen Sie den Ereignissen ab `latest`.")  # fmt: skip
 
 
+class EventsBusy(Problem):
+    status, code = 503, "events_busy"
+    title = Text("As many wait for events as can", "Es warten so viele auf Ereignisse, wie möglich sind")
+    detail = Text("Try again after the given time, or ask without `wait`.",
+                  "Versuchen Sie es nach der genannten Zeit wieder, oder fragen Sie ohne `wait`.")  # fmt: skip
+    fixed_headers = {"Retry-After": "5"}
+
+
 # --- partners, accounts and members ---
 
 

@@ -352,7 +352,7 @@ FRESHENED = ("ETag", "Cache-Control", "Content-Security-Policy", "Vary")  # a 30
 
 def conditional(request: Request, response: Response, tag_content: bool) -> Response:
     """304 when the client has it already. What has no version of its own is tagged by its content, weakly."""
-    if response.status_code != 200:
+    if response.status_code != 200 or getattr(response, "late", False):  # not made yet: it comes here when it is
         return response
     tag = response.headers.get("ETag")
     if tag is None and tag_content:

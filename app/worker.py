@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import limits, post
+from app.bells import CHANNEL
 from app.config import Settings
 from app.db import Sessions, is_outage, is_transient, unit_of_work
 from app.importing import Importer
@@ -89,6 +90,7 @@ class Worker:
             tasks.create_task(self._repeat(self.serve_people, 2))
             tasks.create_task(self._repeat(self.beat, BEAT_SECONDS))
             tasks.create_task(self._repeat(self.clean_up, 3600))
+            tasks.create_task(self._repeat(self.erase_all, 3600))
             tasks.create_task(self._repeat(self.recount_all, 86_400))
 
     async def _repeat(self, work: Callable[[], Awaitable[object]], seconds: float) -> None:
@@ -238,7 +240,10 @@ class Worker:
 
     async def _number(self, partner_id: UUID) -> int:
         async with unit_of_work(self.begin) as db:
-            return await db.scalar(select(func.number_events(partner_id, EVENTS_AT_ONCE))) or 0
+            numbered = await db.scalar(select(func.number_events(partner_id, EVENTS_AT_ONCE))) or 0
+            if numbered:  # heard when this is committed: see bells
+                await db.execute(select(func.pg_notify(CHANNEL, str(partner_id))))
+            return numbered
 
     async def refresh_all(self) -> None:
         """Bring accounts up to date with definitions that have changed, a batch of each partner in turn."""
@@ -315,6 +320,17 @@ class Worker:
             await throttles.purge(db, now)
             await api_credentials.purge(db, now)
             await limits.purge(db)
+
+    async def erase_all(self) -> None:
+        """Erase what events say, and from where, once they are older than the audit log goes back."""
+        days = self.settings.audit_days
+        while partners := await self._partners(func.partners_with_old_events(days)):
+            if not any([await self._erase(partner_id, days) for partner_id in partners]):
+                break  # another worker is at it
+
+    async def _erase(self, partner_id: UUID, days: int) -> int:
+        async with unit_of_work(self.begin) as db:
+            return await db.scalar(select(func.erase_events(partner_id, days, EVENTS_AT_ONCE))) or 0
 
     async def recount_all(self) -> None:
         """Set right how many members accounts have, where an older release or somebody with SQL let one in or out.

@@ -174,6 +174,7 @@ def settings(server: Server, database: str, tmp_path: Path) -> Settings:
         pool_size=8,
         rate_per_minute=1_000_000,
         rate_of_address_per_minute=1_000_000,
+        event_stream_seconds=0.3,
     )
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from app.models import (
     PLATFORM,
     Account,
+    AccountMember,
     Base,
     DataExport,
     DataExportPart,
@@ -211,6 +212,9 @@ def _refusal_in_partner(operation: Operation, actor: Actor) -> Refusal | None:
 
 # --- what is true in the database ---
 
+SPENT = {"rate_buckets"}
+"""What callers have left of their rates: every request takes of it, and nobody is told of another's."""
+
 
 class Ledger:
     """Checksums of what the tables hold, read as their owner, past row-level security."""
@@ -222,7 +226,7 @@ class Ledger:
         world.stack.push_async_callback(self._engine.dispose)
 
     async def of_everything(self) -> str:
-        return await self._sum({table.name: "true" for table in Base.metadata.sorted_tables})
+        return await self._sum({t.name: "true" for t in Base.metadata.sorted_tables if t.name not in SPENT})
 
     async def of_partner(self, partner: Partner) -> str:
         """Everything that belongs to one partner."""
@@ -563,11 +567,15 @@ class Requests:
             await db.execute(delete(Throttle))
 
     async def dispensable(self, actor: Actor) -> None:
-        """Somebody else is in charge wherever the caller is."""
-        other, account = await self.world.user(f"{actor.stage.tag}Standby"), actor.stage.account
-        async with self.world.transaction(account.partner_id) as db:
+        """Somebody else is in charge wherever the caller is: also of what they have created so far."""
+        other, partner_id = await self.world.user(f"{actor.stage.tag}Standby"), actor.stage.partner.id
+        me = self.world.people[actor.person].id
+        async with self.world.transaction(partner_id) as db:
             if await db.scalar(select(PartnerMember).where(PartnerMember.user_id == other.id)) is None:
-                db.add(PartnerMember(partner_id=account.partner_id, user_id=other.id, role=R.PARTNER_ADMIN))
+                db.add(PartnerMember(partner_id=partner_id, user_id=other.id, role=R.PARTNER_ADMIN))
+            mine, theirs = (select(AccountMember.account_id).where(AccountMember.user_id == u) for u in (me, other.id))
+            alone = select(Account).where(Account.id.in_(mine), Account.id.not_in(theirs))
+            for account in (await db.scalars(alone)).all():
                 await join(db, account, other.id, R.ACCOUNT_ADMIN)
 
     async def archived(self, actor: Actor) -> None:

@@ -20,6 +20,7 @@ from app.policy import ACCOUNT_ROLES, GRANTS, OF_FIELDS, PARTNER_ROLES, Permissi
 from app.routers import ROUTERS
 from app.security import ALGORITHM
 from tests.conftest import MISCOUNTED, PASSWORD, Owner, World, join, problem, running
+from tests.facts import strange
 from tests.matrix import (
     ANY_OPERATION,
     BODIES,
@@ -272,15 +273,18 @@ async def test_every_operation_answers_every_caller_as_the_policy_says(world: Wo
         open_to_all = operation.permission == "public" and not operation.optional_token
         assert {refusal(operation, actor) is None for actor in actors} == ({True} if open_to_all else {True, False})
     assert await owner.rows(MISCOUNTED) == []
+    recorded = await owner.rows("SELECT type, subject_type, details FROM events")
+    assert len({row["type"] for row in recorded}) > 50
+    assert [s for row in recorded for s in strange(row["type"], row["subject_type"], json.loads(row["details"]))] == []
 
 
 # --- (b), (c): things of others ---
 
 
 def without_id(answer: Response) -> tuple[int, str, list[tuple[str, str]]]:
-    """An answer byte for byte, but for the id of its request."""
+    """An answer byte for byte, but for the id of its request and what is left of the caller's rate."""
     request_id = answer.headers["x-request-id"]
-    headers = [(k, v) for k, v in answer.headers.items() if k != "x-request-id"]
+    headers = [(k, v) for k, v in answer.headers.items() if k not in ("x-request-id", "ratelimit")]  # it counts down
     return answer.status_code, answer.text.replace(request_id, ""), headers
 
 
@@ -597,7 +601,7 @@ POLICY = {
     "view:read": "OAMV",          "view:manage": "OAM",
     "account:create": "OAM",      "account:list": "OAMV", "account:read": "OAMVaevS",   "account:update": "OAM",
     "account:enter": "aev",       "account_price_model:set": "OA",
-    "account:import": "OAM",      "account_import:read": "OAMV",
+    "account:import": "OAM",      "account_import:read": "OAMV", "job:read": "OAMV",
     "account_member:read": "OAMVaev",                     "account_member:manage": "OAMa",
     "account_article:read": "OAMVaevS",                   "account_article:manage": "OA",
     "licence:read": "OAMVaevS",   "licence:manage": "OA", "licence:overrule": "O",

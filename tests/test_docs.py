@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from jose import JWTError, jwk
 
 from app.config import Settings
+from app.event_types import FEED
 from app.policy import GRANTS, Role
 from app.sheets.table import FLAWS, REFUSALS
 from tests.conftest import ROOT
@@ -65,7 +66,17 @@ def roles_table() -> str:
     return "\n".join(rows)
 
 
-TABLES = {"docs/settings.md": ("settings", settings_table), "docs/roles.md": ("policy", roles_table)}
+def events_table() -> str:
+    """Every type of event in a partner's feed."""
+    rows = ["| Type | It happened to | |", "|---|---|---|"]
+    return "\n".join([*rows, *(f"| `{name}` | {kind.subject} | {kind.description} |" for name, kind in FEED.items())])
+
+
+TABLES = {
+    "docs/settings.md": ("settings", settings_table),
+    "docs/roles.md": ("policy", roles_table),
+    "docs/events.md": ("types", events_table),
+}
 
 
 def printed(name: str, text: str) -> str:

@@ -9,6 +9,7 @@ from httpx import AsyncClient
 
 from app.models import PLATFORM, Account, first_id, new_id, utc_now
 from app.policy import Access, Caller, Role
+from app.schemas.event import EventFeed
 from app.services import events, feeds
 from tests.conftest import Owner, World, problem
 from tests.test_properties import define
@@ -24,6 +25,7 @@ async def stage(world: World) -> tuple[AsyncClient, str, UUID]:
 async def feed(api: AsyncClient, at: str, **query: Any) -> Any:
     answer = await api.get(f"{at}/events", params=query)
     assert answer.status_code == 200, answer.text
+    EventFeed.model_validate(answer.json())
     return answer.json()
 
 

@@ -19,8 +19,9 @@ async def test_only_operators_take_on_partners(world: World):
     assert (shown["name"], shown["status"], shown["partner_management_enabled"], shown["language"]) == (
         "Sensorhaus GmbH", "active", True, "de")  # fmt: skip
     assert problem(await anyone.get(made.headers["location"])) == (404, "not_found")
-    (event,) = await world.events(UUID(shown["id"]))
+    event, look = await world.events(UUID(shown["id"]))
     assert (event.type, event.actor) == ("partner.created", "operator")
+    assert (look.type, look.actor) == ("partner.viewed", "operator")
 
 
 async def test_a_repeated_creation_is_one_partner(world: World):

@@ -375,7 +375,7 @@ async def test_the_log_of_nobody_else_can_be_erased_with_the_function(world: Wor
     from_, to = UUID(int=0), UUID(int=2**128 - 1)
     with pytest.raises(Exception, match="nobody is to be erased"):
         async with world.transaction(partner.id) as db:
-            await db.execute(select(func.erase_events(partner.id, world.people["Anna"].id, "x", from_, to)))
+            await db.execute(select(func.erase_events_about(partner.id, world.people["Anna"].id, "x", from_, to)))
 
 
 # --- at a shell ---

@@ -372,7 +372,7 @@ async def write(world: World, partner: Partner, writer: int, dice: random.Random
         with suppress(LookupError):
             async with world.transaction(partner.id) as db:
                 after = {"writer": writer, "number": number, "name": 'Größe „x“ \\ " \u2028 🦊'}
-                events.record(db, access, "test.happened", partner, after=after)
+                events.record(db, access, "partner.updated", partner, after=after)
                 await db.flush()
                 found = {e.id for e in await db.scalars(select(Event).where(Event.request_id == f"w{writer}"))}
                 await asyncio.sleep(waits)
@@ -452,7 +452,7 @@ async def many_events(world: World, number: int) -> Partner:
     access = Access(Caller(new_id(), new_id()), partner.id, frozenset({Role.PARTNER_ADMIN}))
     async with world.transaction(partner.id) as db:
         for n in range(number):
-            events.record(db, access, "test.happened", partner, after={"number": n})
+            events.record(db, access, "partner.updated", partner, after={"number": n})
     return partner
 
 

@@ -10,7 +10,7 @@ from app.models.claim import Claim, Usage
 from app.models.data_export import DataExport, DataExportPart, DataExportStatus
 from app.models.delivery import Delivery
 from app.models.erasure import Erasure
-from app.models.event import Event
+from app.models.event import Event, EventKeeping
 from app.models.feature import Feature, FeatureKind, Overage
 from app.models.idempotency import StoredAnswer
 from app.models.invitation import Invitation, InvitationStatus, MailStatus
@@ -54,6 +54,7 @@ __all__ = [
     "Delivery",
     "Erasure",
     "Event",
+    "EventKeeping",
     "Feature",
     "FeatureKind",
     "Identified",

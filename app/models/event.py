@@ -44,3 +44,11 @@ class Event(Tenanted, Identified, Base):
     origin_hash: Mapped[bytes]
     position: Mapped[int | None] = mapped_column(BigInteger, default=None)
     hash: Mapped[bytes | None] = mapped_column(default=None)
+
+
+class EventKeeping(Tenanted, Base):
+    """Up to where the contents of a partner's events have been erased: the database's `erase_events` goes on there."""
+
+    __tablename__ = "event_keepings"
+
+    erased_to: Mapped[UUID]

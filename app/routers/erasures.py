@@ -1,6 +1,6 @@
 """The end of a user."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from app.access import SelfApart
 from app.db import UnitsOfWork, unit_of_work
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/me/erasure", tags=["me"], route_class=Route)
 @router.post(
     "", status_code=202, openapi_extra=raises(StillLastAdmin, LastAdmin, TooManyAttempts, WrongCredentials)
 )  # fmt: skip
-async def erase_me(body: PasswordProof, caller: SelfApart, begin: UnitsOfWork, request: Request) -> None:
+async def erase_me(body: PasswordProof, caller: SelfApart, begin: UnitsOfWork, request: Request) -> Response:
     """Be erased, for good. You are logged out everywhere at once; the rest is done soon, and cannot be stopped.
 
     Memberships end; name, address, log-ins and mails are deleted. What you did stays in the logs of partners, under an
@@ -29,3 +29,4 @@ async def erase_me(body: PasswordProof, caller: SelfApart, begin: UnitsOfWork, r
         await confine(db, PLATFORM)
         held = await users.get(db, caller.user_id, lock=True)
         await erasures.ask(db, held, caller, password_hash=user.password_hash)
+    return Response(status_code=202)

@@ -79,10 +79,13 @@ def _file(media_type: str, schema: dict[str, Any], example: str) -> Any:
     return {200: {"content": {media_type: {"schema": schema, "example": example}}}}
 
 
-CSV = _file(
-    "text/csv",
-    {"type": "string", "maxLength": 2_147_483_647, "pattern": "^[^\\u0000]*$",
-     "description": "RFC 4180 in UTF-8: a row with the names of the columns, then a row for each account."},
+def csv_file(description: str, example: str) -> Any:
+    schema = {"type": "string", "maxLength": 2_147_483_647, "pattern": "^[^\\u0000]*$", "description": description}
+    return _file("text/csv", schema, example)
+
+
+CSV = csv_file(
+    "RFC 4180 in UTF-8: a row with the names of the columns, then a row for each account.",
     "id,name,status,revenue\r\n0198c5b2-7a1e-7c3d-9f60-4b2a1d3e5f60,Nordwerk GmbH,active,12.5\r\n",
 )  # fmt: skip
 XLSX = _file(

@@ -98,7 +98,7 @@ async def step(db: AsyncSession, secret: bytes, user_id: UUID | None = None) -> 
         erasure.at_event = FIRST
     after = erasure.at_event
     until = await people.window(db, Event, after)
-    await db.execute(select(func.erase_events(erasure.at_partner, person.id, person.pseudonym, after,
+    await db.execute(select(func.erase_events_about(erasure.at_partner, person.id, person.pseudonym, after,
                                               until or UUID(int=2**128 - 1))))  # fmt: skip
     erasure.at_event = until
     if until is None:

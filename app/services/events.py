@@ -13,6 +13,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.event_types import KNOWN
 from app.models import NUMBER_SLOTS, PLATFORM, TEXT_SLOTS, Event, new_id, utc_now
 from app.policy import Access, Actor, Caller, Role
 
@@ -86,6 +87,8 @@ def _add(db: AsyncSession, partner_id: UUID, caller: Caller | None, type: str, s
 
 def _shared(partner_id: UUID, caller: Caller | None, type: str, subject_type: str) -> dict[str, Any]:
     """What all facts of one kind have in common that one caller causes."""
+    if type not in KNOWN:
+        raise LookupError(f"{type} is not in app/event_types.py")  # nor in the contract, nor in the documents
     return {
         "partner_id": partner_id, "type": type, "subject_type": subject_type,
         "actor": caller.actor if caller else Actor.SYSTEM, "actor_id": caller.id if caller else None,

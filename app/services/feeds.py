@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, Final, cast
 from uuid import UUID
 
+import orjson
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -34,6 +35,25 @@ async def read(db: AsyncSession, *, after: int | None, limit: int, days: int, ty
                account_id: UUID | None = None) -> Stretch:  # fmt: skip
     """What comes behind a position; without one, from the oldest event that the feed still has.
 
+    Raises:
+        As `place`.
+    """
+    after, latest = await place(db, after, days=days)
+    until = min(latest, after + STRETCH)
+    asked = select(Event).where(Event.position > after, Event.position <= until)
+    if types:
+        asked = asked.where(Event.type.in_(types))
+    if account_id is not None:
+        asked = asked.where(Event.account_id == account_id)
+    found = (await db.scalars(asked.order_by(Event.position).limit(limit + 1))).all()
+    if len(found) > limit:
+        until = cast("int", found[limit - 1].position)
+    return Stretch(found[:limit], until, latest)
+
+
+async def place(db: AsyncSession, after: int | None, *, days: int) -> tuple[int, int]:
+    """A position that can be read from, and where the feed ends; without one, before the oldest event that it has.
+
     The end is read first: positions are given without gaps, and those of one round appear at once, so all up to the
     end are there to be read.
 
@@ -47,24 +67,21 @@ async def read(db: AsyncSession, *, after: int | None, limit: int, days: int, ty
         kept = select(Event.position).where(Event.id >= first_id(since), Event.position.is_not(None))
         oldest = kept.order_by(Event.id).limit(STRETCH).subquery()  # ids are nearly in the order of positions
         first: int | None = await db.scalar(select(func.min(oldest.c.position)))
-        after = latest if first is None else first - 1
-    elif after > latest:
+        return (latest if first is None else first - 1), latest
+    if after > latest:
         raise Invalid(errors=[Fault("query:after", "invalid_cursor", AHEAD)])
-    elif await db.scalar(select(Event.created_at < since).where(Event.position == after + 1)):
+    if after < latest and await db.scalar(select(Event.created_at < since).where(Event.position == after + 1)):
         raise EventsGone
-    until = min(latest, after + STRETCH)
-    asked = select(Event).where(Event.position > after, Event.position <= until)
-    if types:
-        asked = asked.where(Event.type.in_(types))
-    if account_id is not None:
-        asked = asked.where(Event.account_id == account_id)
-    found = (await db.scalars(asked.order_by(Event.position).limit(limit + 1))).all()
-    if len(found) > limit:
-        until = cast("int", found[limit - 1].position)
-    return Stretch(found[:limit], until, latest)
+    return after, latest
 
 
 def shown(known: Columns, event: Event) -> dict[str, Any]:
     """An event as the feed gives it: it goes to programs, so sensitive values stay here, whoever asks."""
     data = {name: readings.side(event, name, known, masked=True) for name in ("before", "after")}
-    return {name: getattr(event, name) for name in OWN} | {"occurred_at": event.created_at, "data": data}
+    at = event.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {name: getattr(event, name) for name in OWN} | {"occurred_at": at, "data": data}
+
+
+def told(known: Columns, event: Event) -> bytes:
+    """The same as JSON. It is told as it was recorded: what an older release wrote must not stop who follows."""
+    return orjson.dumps(shown(known, event), default=str)  # the driver's UUIDs are a class of their own

@@ -262,6 +262,7 @@ NOTHING: Final[Mapping[str, tuple[str, str]]] = {
     "notices": ("what an account was told of", "partner_id id account_id feature kind licence_id ends_at armed"
                 " mailed_at created_at"),
     "notice_rounds": ("how far the worker is", "partner_id position looked_at next_at walk_at walked_to"),
+    "event_keepings": ("up to where contents of events are erased", "partner_id erased_to"),
     "used_assertions": ("hashes of signatures, for minutes", "assertion_hash expires_at"),
     "throttles": ("counters under keyed hashes, for a day", "key failures blocked_until"),
     "rate_buckets": ("what sessions, clients and networks have left of their rates, for an hour",

@@ -8,7 +8,7 @@ from alembic import op
 from migrations.walls import definer_function, grant
 
 revision: str = "e4a90c57d213"
-down_revision: str | None = "d7b21f4ac806"
+down_revision: str | None = "5b7d20c4e9a8"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
@@ -130,7 +130,7 @@ def upgrade() -> None:
 
 def _functions() -> None:
     definer_function(
-        "erase_events(partner uuid, who uuid, pseudonym text, past uuid, until uuid)", "void", ERASE_EVENTS,
+        "erase_events_about(partner uuid, who uuid, pseudonym text, past uuid, until uuid)", "void", ERASE_EVENTS,
         language="plpgsql", volatility="VOLATILE",
     )  # fmt: skip
     definer_function(
@@ -146,6 +146,6 @@ def _functions() -> None:
 def downgrade() -> None:
     op.execute("DROP FUNCTION purge_invitations()")
     op.execute("DROP FUNCTION last_admin_of(uuid)")
-    op.execute("DROP FUNCTION erase_events(uuid, uuid, text, uuid, uuid)")
+    op.execute("DROP FUNCTION erase_events_about(uuid, uuid, text, uuid, uuid)")
     for table in ("erasures", "data_export_parts", "data_exports"):
         op.drop_table(table)

@@ -1,0 +1,59 @@
+"""The section `webhooks` of the contract: an entry for every type of event that is sent to whoever asked for it."""
+
+from typing import Any, Final
+
+from app.event_types import FEED
+from app.schemas.webhook_message import WebhookMessage
+
+Document = dict[str, Any]
+
+TAG: Final = "webhook-messages"
+"""No route's: generators make a file of each tag, and would write one over the other."""
+TAG_DESCRIPTION: Final = "What is sent to the addresses that a partner has registered: requests to you, not to us."
+REFERENCE: Final = "#/components/schemas/{model}"
+
+_HEADERS: Final[list[Document]] = [
+    {"name": "webhook-id", "in": "header", "required": True, "example": "0198c5b2-7a1e-7c3d-9f60-4b2a1d3e5f60",
+     "description": "Id of the message, the same whenever it is sent again: by it, drop what you have already.",
+     "schema": {"type": "string", "maxLength": 80, "pattern": "^[A-Za-z0-9_-]+$"}},
+    {"name": "webhook-timestamp", "in": "header", "required": True, "example": "1764061800",
+     "description": "When it is sent, in seconds since 1970 (UTC): refuse what is older than five minutes.",
+     "schema": {"type": "string", "maxLength": 12, "pattern": "^[0-9]+$"}},
+    {"name": "webhook-signature", "in": "header", "required": True,
+     "example": "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+     "description": "Standard Webhooks: `v1,` and the HMAC-SHA256 of id, timestamp and body, in Base64; several, "
+     "separated by spaces, while secrets are rotated: one must be right.",
+     "schema": {"type": "string", "maxLength": 1000, "pattern": "^[A-Za-z0-9,+/= ]+$"}},
+]  # fmt: skip
+
+
+def add(document: Document) -> None:
+    """Put the section into the document, behind components: generators stumble over one that stands there itself."""
+    components = document["components"]
+    schema = WebhookMessage.model_json_schema(mode="serialization", ref_template=REFERENCE)
+    components["schemas"] |= schema.pop("$defs") | {WebhookMessage.__name__: schema}
+    items = {_name(kind): {"post": _operation(kind)} for kind in FEED}
+    components["pathItems"] = items
+    document["webhooks"] = {kind: {"$ref": f"#/components/pathItems/{_name(kind)}"} for kind in FEED}
+    document["tags"].append({"name": TAG, "description": TAG_DESCRIPTION})
+
+
+def _name(kind: str) -> str:
+    """`account.role_changed` as `accountRoleChanged`."""
+    first, *rest = kind.replace(".", "_").split("_")
+    return first + "".join(word.title() for word in rest)
+
+
+def _operation(kind: str) -> Document:
+    said = FEED[kind].description
+    body: Document = {"schema": {"$ref": REFERENCE.format(model=WebhookMessage.__name__)}}
+    answer: Document = {"description": "Taken. Any 2xx says so; anything else, or none in time, and it is sent again."}
+    gone: Document = {
+        "description": "Nobody wants it any more: nothing is sent to this address until it is enabled again."
+    }
+    return {
+        "tags": [TAG], "operationId": f"on{_name(kind)[0].upper()}{_name(kind)[1:]}", "summary": said.rstrip("."),
+        "description": f"{said} `data` is an event of the type `{kind}`.", "security": [], "parameters": _HEADERS,
+        "requestBody": {"required": True, "content": {"application/json": body}},
+        "responses": {"200": answer, "410": gone},
+    }  # fmt: skip

@@ -1,0 +1,99 @@
+"""Taking turns: a partner that asks for much at once waits for itself, and nobody else for it."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+from fastapi.routing import APIRoute
+from httpx import AsyncClient, Response
+
+from app.config import Settings
+from app.policy import Role
+from app.routers import ROUTERS
+from app.turns import APART, WAITING, Turns
+from tests.conftest import World, problem, running
+
+R = Role
+
+
+async def two(world: World) -> tuple[tuple[AsyncClient, str], tuple[AsyncClient, str]]:
+    loud, quiet = await world.partner("Loud", Lou=R.PARTNER_ADMIN), await world.partner("Quiet", Quinn=R.PARTNER_ADMIN)
+    return ((await world.client("Lou"), f"/v1/partners/{loud.id}/accounts"),
+            (await world.client("Quinn"), f"/v1/partners/{quiet.id}/accounts"))  # fmt: skip
+
+
+async def place_of_the_quiet(settings: Settings, at_once: int) -> int:
+    """How many of a loud partner's 100 requests were answered before one that another partner sent after them."""
+    done = list[str]()
+    async with running(settings.model_copy(update={"partner_requests_at_once": at_once})) as world:
+        (lou, loud), (quinn, quiet) = await two(world)
+
+        async def ask(who: str, client: AsyncClient, path: str) -> Response:
+            answer = await client.get(path)
+            done.append(who)
+            return answer
+
+        for client, path in ((lou, loud), (quinn, quiet)):
+            assert (await client.get(path)).status_code == 200
+        asked = [asyncio.create_task(ask("loud", lou, loud)) for _ in range(100)]
+        await asyncio.sleep(0)
+        answers = await asyncio.gather(*asked, ask("quiet", quinn, quiet))
+        assert {answer.status_code for answer in answers} == {200}
+        assert world.app.state.turns._doors == {}, "nobody is waited for in the end"
+    return done.index("quiet")
+
+
+async def test_burst_of_one_partner_makes_the_request_of_another_wait_for_a_few_of_it_only(settings: Settings):
+    assert await place_of_the_quiet(settings, 2) < 15
+
+
+async def test_without_turns_it_waits_for_most_of_it(settings: Settings):
+    assert await place_of_the_quiet(settings, 0) > 30
+
+
+async def test_turn_is_over_with_its_request_however_that_ends(settings: Settings):
+    async with running(settings.model_copy(update={"partner_requests_at_once": 1})) as world:
+        (lou, loud), (quinn, quiet) = await two(world)
+        for _ in range(3):
+            assert (await lou.get(loud)).status_code == 200
+            assert problem(await quinn.get(loud)) == (404, "not_found")
+            assert problem(await lou.get(f"{loud}?limit=0")) == (422, "invalid")
+            assert problem(await lou.post(loud, json={"name": ""})) == (422, "invalid")
+        held = asyncio.Event()
+
+        async def hold() -> None:
+            async with world.transaction(lou_id) as db:
+                await db.connection()
+                held.set()
+                await asyncio.sleep(0.3)
+
+        lou_id = uuid4()
+        holder = asyncio.create_task(hold())
+        await held.wait()
+        given_up = [asyncio.create_task(lou.get(loud)) for _ in range(5)]
+        await asyncio.sleep(0.01)
+        for task in given_up:
+            task.cancel()
+        await asyncio.gather(*given_up, return_exceptions=True)
+        await holder
+        assert (await lou.get(loud)).status_code == 200
+        assert (await quinn.get(quiet)).status_code == 200
+        assert world.app.state.turns._doors == {}
+
+
+async def test_more_than_can_be_waited_for_are_told_to_come_again(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("app.turns.WAITING", 10)
+    async with running(settings.model_copy(update={"partner_requests_at_once": 1})) as world:
+        (lou, loud), (quinn, quiet) = await two(world)
+        answers = await asyncio.gather(*(lou.get(loud) for _ in range(40)), quinn.get(quiet))
+        refused = [a for a in answers if a.status_code != 200]
+        assert {problem(a) for a in refused} == {(503, "unavailable")}
+        assert 0 < len(refused) <= 30
+        assert answers[-1].status_code == 200
+    assert WAITING > 1000
+
+
+def test_what_takes_no_turns_is_there():
+    names = {r.endpoint.__name__ for router in ROUTERS for r in router.routes if isinstance(r, APIRoute)}
+    assert names >= APART
+    assert Turns(4).at_once == 4
