@@ -40,6 +40,7 @@ TAGS: Final = {
     "members": "Users with a role in a partner or in an account.",
     "invitations": "E-mails with a role, waiting to become memberships.",
     "events": "What happened in a partner: in order, for programs; and as the audit log, for people.",
+    "webhooks": "Addresses to which a partner has its events sent, signed as Standard Webhooks asks.",
     "policy": "Which role may do what, and the keys that verify tokens.",
     "operation": "Health checks.",
 }

@@ -31,6 +31,7 @@ from app.downloads import Places
 from app.edge import Cors, Edge
 from app.lanes import ExpressRoute, PostRoute, Shortcut
 from app.localpg import LocalPg
+from app.outbound import Outlet
 from app.post import Mailbox, Smtp, Transport
 from app.queues import Queues
 from app.routers import ROUTERS
@@ -149,6 +150,8 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.tokens = security.Tokens(
             app.state.keys, settings.url, timedelta(minutes=settings.access_token_minutes)
         )
+        app.state.outlet = Outlet(settings.webhook_networks)
+        stack.push_async_callback(app.state.outlet.close)
         await stack.enter_async_context(
             _task(_working(app) if settings.embedded_worker else measure_for_ever(sessions))
         )

@@ -52,6 +52,8 @@ class Permission(StrEnum):
     CLAIM_MANAGE = "claim:manage"
     EVENT_READ = "event:read"
     AUDIT_LOG_READ = "audit_log:read"
+    WEBHOOK_READ = "webhook:read"
+    WEBHOOK_MANAGE = "webhook:manage"
 
 
 P, R = Permission, Role
@@ -94,6 +96,8 @@ GRANTS: dict[Permission, frozenset[Role]] = {
     P.CLAIM_MANAGE:          frozenset({R.ACCOUNT_ADMIN, R.ACCOUNT_EDITOR}),
     P.EVENT_READ:            frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
     P.AUDIT_LOG_READ:        frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
+    P.WEBHOOK_READ:          frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
+    P.WEBHOOK_MANAGE:        frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
 }  # fmt: skip
 
 

@@ -12,7 +12,21 @@ from pyotp.totp import TOTP
 from sqlalchemy import delete, make_url, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.models import PLATFORM, Account, Base, Feature, Partner, PartnerMember, Throttle, User, new_id, utc_now
+from app.models import (
+    PLATFORM,
+    Account,
+    Base,
+    Event,
+    Feature,
+    Partner,
+    PartnerMember,
+    Throttle,
+    User,
+    WebhookDelivery,
+    new_id,
+    utc_now,
+)
+from app.outbound import Outlet
 from app.policy import (
     ACCOUNT_ROLES,
     GRANTS,
@@ -252,6 +266,13 @@ class Requests:
             waiting = await self.operator.get(f"{actor.stage.path}/account-imports?filter=status:in:{UNFINISHED}")
             for found in waiting.json()["items"]:
                 await self.operator.post(f"{actor.stage.path}/account-imports/{found['id']}/cancel")
+        if "webhook_id" in operation.parameters:  # a delivery belongs to its webhook
+            actor.stage.spares.pop(("delivery_id", False), None)
+        if operation.id in ("createWebhook", "rotateWebhookSecret"):  # a partner has so many, and no more
+            webhooks = (await self.operator.get(f"{actor.stage.path}/webhooks?limit=200")).json()["items"]
+            for found in webhooks:
+                await self.operator.delete(f"{actor.stage.path}/webhooks/{found['id']}", headers={"If-Match": "*"})
+            actor.stage.spares.pop(("webhook_id", False), None)
         if operation.id == "archiveAccount":
             assert (await self.operator.post(f"{actor.stage.account_path}/restore")).status_code == 200
         if operation.permission == "self" or operation.id == "confirmPasswordReset":
@@ -315,6 +336,33 @@ class Requests:
             assert answer.status_code == 201, answer.text
             found = stage.spares["view_id", False] = answer.json()["id"]
         return found
+
+    async def webhook_id(self, _operation: Operation, actor: Actor) -> str:
+        stage = actor.stage
+        if (found := stage.spares.get(("webhook_id", False))) is None:
+            body = {"url": "https://hooks.example.com/", "description": stage.tag}
+            found = stage.spares["webhook_id", False] = await self._made(f"{stage.path}/webhooks", body)
+        return found
+
+    async def delivery_id(self, operation: Operation, actor: Actor) -> str:
+        """One that waits, of the stage's webhook."""
+        stage = actor.stage
+        if (found := stage.spares.get(("delivery_id", False))) is None:
+            webhook_id, partner_id = UUID(await self.webhook_id(operation, actor)), stage.partner.id
+            async with self.world.transaction(partner_id) as db:
+                event = (await db.scalars(select(Event).order_by(Event.id).limit(1))).one()
+                db.add(WebhookDelivery(
+                    partner_id=partner_id, webhook_id=webhook_id, id=event.id, position=event.position or 1,
+                    type=event.type, account_id=event.account_id, lane=PLATFORM, begun_at=utc_now(),
+                ))  # fmt: skip
+            found = stage.spares["delivery_id", False] = str(event.id)
+        return found
+
+    async def unreachable(self, _actor: Actor) -> None:
+        async def nowhere(_host: str, _port: int) -> list[str]:
+            return ["127.0.0.1"]
+
+        self.world.app.state.outlet = Outlet(resolver=nowhere)
 
     async def relabelled(self, _actor: Actor) -> Any:
         return {"label": {"en": self.unique("Label ")}}
@@ -520,6 +568,8 @@ PARAMETERS: dict[str, Callable[[Requests, Operation, Actor], Awaitable[str]]] = 
     "key": Requests.key,
     "number": Requests.number,
     "view_id": Requests.view_id,
+    "webhook_id": Requests.webhook_id,
+    "delivery_id": Requests.delivery_id,
     "user_id": Requests.user_id,
     "invitation_id": Requests.invitation_id,
     "session_id": Requests.session_id,
@@ -567,6 +617,10 @@ BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
     "LicenceRevoke": _fixed({"reason": "A test."}),
     "ViewCreate": _unique("name", "View {}"),
     "ViewUpdate": _unique("name", "View {}"),
+    "WebhookCreate": _fixed({"url": "https://hooks.example.com/"}),
+    "WebhookUpdate": _unique("description", "Webhook {}"),
+    "WebhookSecretCreate": _fixed({}),
+    "WebhookRedelivery": _fixed({"since": "2026-01-01T00:00:00Z"}),
     "AccountSearch": _fixed({"q": "account"}),
     "AccountSummaryQuery": _fixed({"q": "account"}),
     "AccountBatch": Requests.batch,
@@ -585,4 +639,5 @@ BEFORE: dict[str, Callable[[Requests, Actor], Awaitable[None]]] = {
     "restoreAccount": Requests.archived,
     "resumeLicence": Requests.suspended,
     "releaseResource": Requests.resource_taken,
+    "pingWebhook": Requests.unreachable,
 }

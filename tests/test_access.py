@@ -565,6 +565,7 @@ POLICY = {
     "licence:read": "OAMVaev",    "licence:manage": "OA", "licence:overrule": "O",
     "entitlement:read": "OAMVaev",                        "claim:read": "OAMVaev",         "claim:manage": "ae",
     "event:read": "OA",           "audit_log:read": "OA",
+    "webhook:read": "OA",         "webhook:manage": "OA",
 }  # fmt: skip
 
 

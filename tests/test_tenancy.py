@@ -33,6 +33,8 @@ DEFINER_FUNCTIONS = {
     "purge_imports": "deletes imports that have served their time, with their row errors",
     "accounts_matching": "finds a text by an index, of the partner of the transaction only: LIKE reaches none",
     "number_events": "gives positions and hashes to events, which the application may not change",
+    "webhooks_with_work": "the worker finds out which webhooks have something to send",
+    "purge_webhook_rows": "deletes deliveries of webhooks that have served their time",
     "outbox_state": "two figures for Prometheus",
     "purge_tenant_rows": "deletes sent mails and stored answers that have served their time",
 }

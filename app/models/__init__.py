@@ -27,6 +27,15 @@ from app.models.user import (
     WorkerBeat,
 )
 from app.models.view import View
+from app.models.webhook import (
+    DeliveryState,
+    DisabledReason,
+    Webhook,
+    WebhookDelivery,
+    WebhookLane,
+    WebhookSecret,
+    WebhookStatus,
+)
 
 __all__ = [
     "NUMBER_SLOTS",
@@ -42,6 +51,8 @@ __all__ = [
     "BillingPeriod",
     "Claim",
     "Delivery",
+    "DeliveryState",
+    "DisabledReason",
     "Event",
     "Feature",
     "FeatureKind",
@@ -78,6 +89,11 @@ __all__ = [
     "UserStatus",
     "Versioned",
     "View",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookLane",
+    "WebhookSecret",
+    "WebhookStatus",
     "WorkerBeat",
     "first_id",
     "new_id",

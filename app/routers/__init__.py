@@ -34,6 +34,8 @@ from app.routers import (
     sessions,
     switches,
     views,
+    webhook_deliveries,
+    webhooks,
 )
 
 ROUTERS = [
@@ -42,10 +44,11 @@ ROUTERS = [
     accounts.opening,
     *(r.router for r in (claims, accounts, overviews, account_searches, account_batches)),
     account_imports.uploads,
+    webhooks.pings,
     *(r.router for r in (
         account_imports, account_summaries, entitlements, exports, views,
         members, invitations, switches, properties, partners, features, articles, price_models,
-        account_articles, licences, licence_files, events, audit_logs,
+        account_articles, licences, licence_files, events, audit_logs, webhooks, webhook_deliveries,
         sessions, me, registrations, password_resets, roles, health, pages,
     )),
 ]  # fmt: skip
