@@ -28,6 +28,10 @@ OF_WEBHOOK: Final = 8
 """Connections to one receiver at a time: a slow one holds so many, and no more."""
 OF_PARTNER: Final = 64
 OF_WORKER: Final = 400
+UNWRITTEN: Final = 32
+"""Answers of one receiver that are not written down yet: of a worker that is killed, they (and those that are on their
+way) are sent again, so nothing more is sent before they are.
+"""
 TURNS: Final = 2
 """Transactions at a time: the pool is for the rest of the worker as well."""
 STOP_SECONDS: Final = 5.0
@@ -56,6 +60,7 @@ class Courier:
     def __init__(self, owner: "Deliverer", partner_id: UUID, webhook_id: UUID) -> None:
         self.owner, self.partner_id, self.webhook_id = owner, partner_id, webhook_id
         self.done, self.wake = Done(), asyncio.Event()
+        self.writing, self.written = 0, asyncio.Event()
         self.lanes = dict[UUID, asyncio.Task[None]]()
 
     async def run(self) -> None:
@@ -63,6 +68,7 @@ class Courier:
         while True:
             self.wake.clear()
             done, self.done = self.done, Done()
+            self.writing = len(done.attempts)
             try:
                 hand = await self.owner.turn(self, done)
             except Exception as error:
@@ -73,7 +79,8 @@ class Courier:
                 await asyncio.sleep(PAUSES[failed])
                 failed += 1
                 continue
-            failed = 0
+            failed = self.writing = 0
+            self.written.set()
             for lane, items in hand.lanes.items():
                 if lane not in self.lanes:  # else it is ours still, though its lease was over
                     self.lanes[lane] = asyncio.create_task(self._send_all(hand, lane, items))
@@ -93,6 +100,9 @@ class Courier:
         due_at, started = utc_now(), time.monotonic()
         try:
             for item in items:
+                while self.writing + len(self.done.attempts) >= UNWRITTEN:
+                    self.written.clear()
+                    await self.written.wait()
                 made = await self._send(hand, item)
                 due_at = made.next_at or utc_now()
                 if not made.taken or self.owner.is_over(started):

@@ -94,8 +94,7 @@ class Outlet:
     def _pool(self, scheme: str) -> httpcore.AsyncConnectionPool:
         """Made when it is needed. Plain http reaches what is on the list, and only that."""
         if scheme not in self._pools:
-            tls = ssl.create_default_context()
-            tls.minimum_version = ssl.TLSVersion.TLSv1_2
+            tls = ssl.create_default_context() if scheme == "https" else None
             self._pools[scheme] = httpcore.AsyncConnectionPool(
                 tls, max_connections=MOST, max_keepalive_connections=MOST, keepalive_expiry=KEPT_SECONDS, http2=False,
                 network_backend=_Guarded(self._allowed, self._resolver, listed_only=scheme == "http"),

@@ -21,7 +21,7 @@ class Got:
     path: str
     headers: dict[str, str]
     body: bytes
-    at: float
+    taken: bool = False
 
     @property
     def id(self) -> str:
@@ -104,8 +104,9 @@ class Receiver:
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         try:
-            got = Got(head[0].split()[1], headers, body, asyncio.get_running_loop().time())
+            got = Got(head[0].split()[1], headers, body)
             reply = self.reply(got)
+            got.taken = 200 <= reply.status < 300 and not reply.hang and not reply.cut
             self.got.append(got)
             if reply.cut:
                 return False
