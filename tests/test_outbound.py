@@ -337,6 +337,16 @@ async def test_informational_answers_without_end_are_cut_off():
         assert (await sent(out, url, 0.5)).error == "timeout"
 
 
+async def test_body_without_end_is_left_at_once():
+    """What was answered is known by then."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n"
+    async with slow(lambda: [head, *[b"x" * 70_000] * 100]) as url, outlet(allowed=["127.0.0.0/8"]) as (out, _):
+        started = time.monotonic()
+        answer = await sent(out, url)
+        assert (answer.status, answer.error, answer.body) == (200, None, "x" * 1024)
+        assert time.monotonic() - started < 1
+
+
 async def test_headers_without_end_are_cut_off():
     async with (
         slow(lambda: [b"HTTP/1.1 200 OK\r\n", *[b"X: " + b"y" * 60_000 + b"\r\n"] * 20]) as url,
