@@ -29,6 +29,15 @@ from app.models.user import (
     WorkerBeat,
 )
 from app.models.view import View
+from app.models.webhook import (
+    DeliveryState,
+    DisabledReason,
+    Webhook,
+    WebhookDelivery,
+    WebhookLane,
+    WebhookSecret,
+    WebhookStatus,
+)
 
 __all__ = [
     "NUMBER_SLOTS",
@@ -47,6 +56,8 @@ __all__ = [
     "Claim",
     "CredentialKind",
     "Delivery",
+    "DeliveryState",
+    "DisabledReason",
     "Event",
     "EventKeeping",
     "Feature",
@@ -86,6 +97,11 @@ __all__ = [
     "UserStatus",
     "Versioned",
     "View",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookLane",
+    "WebhookSecret",
+    "WebhookStatus",
     "WorkerBeat",
     "first_id",
     "new_id",
