@@ -27,14 +27,31 @@ _HEADERS: Final[list[Document]] = [
 ]  # fmt: skip
 
 
+PINGED: Final = "webhook.ping"
+PING: Final[Document] = {
+    "type": "object", "description": "A test, which no event is behind.", "required": ["type", "timestamp", "data"],
+    "properties": {
+        "type": {"type": "string", "enum": [PINGED]},
+        "timestamp": {"type": "string", "format": "date-time", "maxLength": 35, "description": "When it was asked for.",
+                      "examples": ["2026-11-23T09:30:00.000Z"]},
+        "data": {
+            "type": "object", "description": "Which webhook is tried out.", "required": ["webhook_id"],
+            "properties": {"webhook_id": {"type": "string", "format": "uuid"}},
+        },
+    },
+}  # fmt: skip
+
+
 def add(document: Document) -> None:
     """Put the section into the document, behind components: generators stumble over one that stands there itself."""
     components = document["components"]
     schema = WebhookMessage.model_json_schema(mode="serialization", ref_template=REFERENCE)
     components["schemas"] |= schema.pop("$defs") | {WebhookMessage.__name__: schema}
-    items = {_name(kind): {"post": _operation(kind)} for kind in FEED}
+    components["schemas"] |= {"WebhookPing": PING}
+    items = {_name(kind): {"post": _operation(kind, said.description, "WebhookMessage")} for kind, said in FEED.items()}
+    items[_name(PINGED)] = {"post": _operation(PINGED, "Somebody tries out whether messages arrive.", "WebhookPing")}
     components["pathItems"] = items
-    document["webhooks"] = {kind: {"$ref": f"#/components/pathItems/{_name(kind)}"} for kind in FEED}
+    document["webhooks"] = {kind: {"$ref": f"#/components/pathItems/{_name(kind)}"} for kind in (*FEED, PINGED)}
     document["tags"].append({"name": TAG, "description": TAG_DESCRIPTION})
 
 
@@ -44,16 +61,15 @@ def _name(kind: str) -> str:
     return first + "".join(word.title() for word in rest)
 
 
-def _operation(kind: str) -> Document:
-    said = FEED[kind].description
-    body: Document = {"schema": {"$ref": REFERENCE.format(model=WebhookMessage.__name__)}}
+def _operation(kind: str, said: str, schema: str) -> Document:
+    body: Document = {"schema": {"$ref": REFERENCE.format(model=schema)}}
     answer: Document = {"description": "Taken. Any 2xx says so; anything else, or none in time, and it is sent again."}
     gone: Document = {
         "description": "Nobody wants it any more: nothing is sent to this address until it is enabled again."
     }
     return {
         "tags": [TAG], "operationId": f"on{_name(kind)[0].upper()}{_name(kind)[1:]}", "summary": said.rstrip("."),
-        "description": f"{said} `data` is an event of the type `{kind}`.", "security": [], "parameters": _HEADERS,
+        "description": f"{said} The message's `type` is `{kind}`.", "security": [], "parameters": _HEADERS,
         "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": {"200": answer, "410": gone},
     }  # fmt: skip

@@ -143,7 +143,7 @@ def worker() -> None:
 
 async def _work(settings: Settings) -> None:
     async with database(settings) as (url, role):
-        engine, sessions = connect(url, role=role, pool_size=3)
+        engine, sessions = connect(url, role=role, pool_size=5)
         await refuse_unsafe_role(engine)
         transport = transport_of(settings)
         task = asyncio.create_task(Worker(sessions, load_keys(settings), settings, transport).run())

@@ -1,6 +1,7 @@
 """Settings: one frozen object, read once from `TENANTRY_*` environment variables or a `.env` file."""
 
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -8,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.addresses import Network
 from app.words import is_loopback
 
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -82,7 +84,6 @@ class Settings(BaseSettings):
     licence_file_days: int = Field(
         default=30, ge=1, le=90, description="How long a licence file is good, unless it is asked for otherwise."
     )
-    event_days: int = Field(default=90, ge=1, le=3650, description="How long the events feed gives an event.")
     audit_days: int = Field(
         default=3650, ge=30, le=36_500,
         description="How long the audit log keeps what changed and from which address, at least EVENT_DAYS; that "
@@ -95,6 +96,18 @@ class Settings(BaseSettings):
     )  # fmt: skip
     event_stream_seconds: float = Field(
         default=600, gt=0, description="How long a stream of events lasts; then the client connects again."
+    )
+    event_days: int = Field(
+        default=90, ge=1, le=3650, description="How long the events feed gives an event, and deliveries are kept."
+    )
+    webhooks_per_partner: int = Field(default=20, ge=1, le=200, description="Most webhooks of one partner.")
+    webhook_failing_days: int = Field(
+        default=5, ge=1, le=90, description="After which a webhook whose receiver takes nothing is disabled."
+    )
+    webhook_allow: Names = Field(
+        default=(),
+        description="Networks (10.1.0.0/16, comma-separated) that webhooks reach although they are not public, also by "
+        "plain http.",
     )
     invitation_days: int = Field(default=7, ge=1, le=90, description="How long the link of an invitation is good.")
     password_reset_minutes: int = Field(default=60, ge=5, le=1440, description="How long the link of a reset is good.")
@@ -124,10 +137,17 @@ class Settings(BaseSettings):
         default=10, ge=3, description="Failed log-ins before each further one must wait longer."
     )
 
-    @field_validator("signing_keys", "cors_origins", mode="before")
+    @field_validator("signing_keys", "cors_origins", "webhook_allow", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(v.strip() for v in value.split(",") if v.strip()) if isinstance(value, str) else value
+
+    @field_validator("webhook_allow")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network)
+        return value
 
     @field_validator("database_url", "owner_database_url")
     @classmethod
@@ -161,6 +181,11 @@ class Settings(BaseSettings):
     @property
     def development(self) -> bool:
         return self.environment == "development"
+
+    @cached_property
+    def webhook_networks(self) -> tuple[Network, ...]:
+        """The networks of WEBHOOK_ALLOW."""
+        return tuple(map(ip_network, self.webhook_allow))
 
     @cached_property
     def url(self) -> str:

@@ -46,6 +46,7 @@ TAGS: Final = {
     "invitations": "E-mails with a role, waiting to become memberships.",
     "events": "What happened in a partner: in order, for programs; and as the audit log, for people.",
     "api clients": "Programs that call for a partner, or for the cloud: their keys, and tokens for them.",
+    "webhooks": "Addresses to which a partner has its events sent, signed as Standard Webhooks asks.",
     "policy": "Which role may do what, and the keys that verify tokens.",
     "operation": "Health checks.",
 }

@@ -13,10 +13,10 @@ from app import demo_catalogue, demo_columns, security
 from app.config import Settings
 from app.demo_purchases import Trade
 from app.main import load_keys
-from app.models import PLATFORM, Account, AccountStatus, User, new_id
+from app.models import PLATFORM, Account, AccountStatus, User, WebhookStatus, new_id
 from app.operate import Refused
 from app.policy import Access, Caller, Permission, Role, allowing
-from app.services import accounts, invitations, members, partners, users, views
+from app.services import accounts, invitations, members, partners, users, views, webhooks
 from app.tenancy import confine
 from app.welcome import one_session
 
@@ -96,6 +96,7 @@ async def fill(settings: Settings) -> str:
         access = await _partner(db, people)
         await demo_columns.define(db, access)
         trade = Trade(db)
+        await _webhook(db, access, keys)
         for view in VIEWS:
             await views.create(db, access, ASKS_NOTHING | view)
         for number, name in enumerate(_companies(chance)):
@@ -123,6 +124,16 @@ async def _partner(db: AsyncSession, people: Sequence[User]) -> Access:
     for user, (_, role, _) in zip(people, PEOPLE, strict=True):
         await members.add(db, founding, user_id=user.id, role=role)
     return Access(caller, partner_id, frozenset({Role.PARTNER_ADMIN}))
+
+
+async def _webhook(db: AsyncSession, access: Access, keys: security.Keys) -> None:
+    """One to look at; disabled, for nobody is there."""
+    rules = webhooks.Rules(1, ())
+    row, _ = await webhooks.create(
+        db, access, keys, rules, url="https://erp.sensorhaus.example.com/hooks/tenantry",
+        description="Aufträge und Lizenzen ins ERP", types=["account.created", "account_article.created"],
+    )  # fmt: skip
+    await webhooks.change(db, access, rules, row, {"status": WebhookStatus.DISABLED})
 
 
 async def _fill(db: AsyncSession, access: Access, keys: security.Keys, chance: random.Random, account: Account,

@@ -54,6 +54,15 @@ _FEED: Final[Mapping[str, Mapping[str, str]]] = {
         "credential_added": "An API client got another secret or key.",
         "credential_ended": "A secret or key of an API client was ended.",
     },
+    "webhook": {
+        "created": "A webhook was made.",
+        "updated": "A webhook was changed: its address, description or types.",
+        "enabled": "A webhook is sent to again.",
+        "disabled": "A webhook is not sent to any more: by hand, because its receiver failed for days, or was gone.",
+        "deleted": "A webhook was deleted, with its deliveries.",
+        "secret_rotated": "A webhook got another secret.",
+        "redelivery_requested": "One delivery of a webhook, or all since a moment, are to be sent again.",
+    },
     "property": {
         "created": "A column of the accounts table was defined.",
         "updated": "The definition of a column was changed.",

@@ -63,6 +63,7 @@ MESSAGES: dict[str, Text] = {
     "network": Text(
         "Must be a network or an address: 203.0.113.0/24.", "Muss ein Netz oder eine Adresse sein: 203.0.113.0/24."
     ),
+    "unknown_event_type": Text("There is no such type of event.", "Diese Art von Ereignis gibt es nicht."),
     "time_zone": Text(
         "Must be the name of a time zone: Europe/Berlin.", "Muss der Name einer Zeitzone sein: Europe/Berlin."
     ),
@@ -144,10 +145,11 @@ TAGS = ("type", "action", "kind")
 
 def _of_client(path: Sequence[Any], body: object) -> Iterator[Any]:
     """A path without the names of models that pydantic puts in: the client's document has no such parts."""
-    node = body
-    for part in path:
+    node, last = body, len(path) - 1
+    for n, part in enumerate(path):
         inner: Any = cast("dict[Any, Any]", node) if isinstance(node, dict) else {}
-        if part not in inner and any(part == inner[tag] for tag in TAGS if tag in inner):
+        has_parts = part in inner and (n == last or isinstance(inner[part], (dict, list)))
+        if not has_parts and any(part == inner[tag] for tag in TAGS if tag in inner):
             continue
         yield part
         entries: Any = cast("list[Any]", node) if isinstance(node, list) else []

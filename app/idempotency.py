@@ -14,12 +14,22 @@ from app.db import sqlstate
 from app.express import Driver, Prepared, param
 from app.models import StoredAnswer, utc_now
 from app.problems import Fault, Invalid, KeyInUse, KeyReused, Text
+from app.security import opened, sealed
 from app.tenancy import confine
 
 LOCK_TIMEOUT: Final = "55P03"
 KEPT_HEADERS = ("ETag", "Location", "Content-Type")
 KEY_FAULT = Fault("header:idempotency-key", "string_pattern_mismatch",
                   Text("1 to 255 visible ASCII characters.", "1 bis 255 sichtbare ASCII-Zeichen."))  # fmt: skip
+
+
+SEALED: Final = "Tenantry-Sealed"
+"""Says, among the headers that are kept, that the body is encrypted. It is never sent."""
+
+
+def keep_sealed(request: Request) -> None:
+    """Called by an endpoint whose answer shows a secret: what is kept of it, no copy of the database tells."""
+    request.scope["sealed_answer"] = True
 
 
 class Replay(Exception):
@@ -72,7 +82,10 @@ async def recall(request: Request, db: AsyncSession, partner_id: UUID, actor_id:
         raise KeyInUse
     if stored.fingerprint != print_:
         raise KeyReused
-    raise Replay(Response(stored.body, stored.status, {**stored.headers, "Idempotency-Replayed": "true"}))
+    headers, body = dict(stored.headers), stored.body
+    if headers.pop(SEALED, None):
+        body = opened(request.app.state.keys, body).encode()
+    raise Replay(Response(body, stored.status, {**headers, "Idempotency-Replayed": "true"}))
 
 
 async def is_known(request: Request, db: AsyncSession, partner_id: UUID, actor_id: UUID) -> bool:
@@ -90,6 +103,9 @@ async def remember(request: Request, response: Response) -> None:
     await confine(db, stored.partner_id)
     stored.status, stored.body = response.status_code, bytes(response.body)
     stored.headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+    if "sealed_answer" in request.scope:
+        stored.body = sealed(request.app.state.keys, stored.body.decode())
+        stored.headers[SEALED] = "1"
     await db.flush()
 
 

@@ -44,5 +44,5 @@ def configure(settings: Settings) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
-    for noisy in ("uvicorn.access", "aiosmtplib", "alembic", "sqlalchemy", "asyncio"):
+    for noisy in ("uvicorn.access", "aiosmtplib", "alembic", "sqlalchemy", "asyncio", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

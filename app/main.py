@@ -32,6 +32,7 @@ from app.edge import Cors, Edge
 from app.lanes import ExpressRoute, PostRoute, Shortcut
 from app.limits import Limits
 from app.localpg import LocalPg
+from app.outbound import Outlet
 from app.post import Mailbox, Smtp, Transport
 from app.problems import EventsBusy
 from app.queues import Queues
@@ -157,6 +158,8 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.tokens = security.Tokens(
             app.state.keys, settings.url, timedelta(minutes=settings.access_token_minutes)
         )
+        app.state.outlet = Outlet(settings.webhook_networks)
+        stack.push_async_callback(app.state.outlet.close)
         await stack.enter_async_context(
             _task(_working(app) if settings.embedded_worker else measure_for_ever(sessions))
         )

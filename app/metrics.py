@@ -15,6 +15,7 @@ POOL_SIZE = Gauge("tenantry_pool_connections_max", "Database connections allowed
 OUTBOX_DEPTH = Gauge("tenantry_outbox_depth", "Deliveries not yet done.", multiprocess_mode="mostrecent")
 OUTBOX_AGE = Gauge("tenantry_outbox_age_seconds", "Age of the oldest due delivery.", multiprocess_mode="mostrecent")
 DELIVERIES = Counter("tenantry_deliveries_total", "Deliveries tried.", ["template", "outcome"])
+WEBHOOK_ATTEMPTS = Counter("tenantry_webhook_attempts_total", "Webhook requests sent.", ["outcome"])
 NOTICES = Counter("tenantry_notices_total", "Notices of licences and limits that were given.", ["kind"])
 
 

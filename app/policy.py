@@ -61,6 +61,8 @@ class Permission(StrEnum):
     API_CLIENT_MANAGE = "api_client:manage"
     SERVICE_CLIENT_READ = "service_client:read"
     SERVICE_CLIENT_MANAGE = "service_client:manage"
+    WEBHOOK_READ = "webhook:read"
+    WEBHOOK_MANAGE = "webhook:manage"
 
 
 P, R = Permission, Role
@@ -108,6 +110,8 @@ GRANTS: dict[Permission, frozenset[Role]] = {
     P.API_CLIENT_MANAGE:     frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
     P.SERVICE_CLIENT_READ:   frozenset({R.OPERATOR}),
     P.SERVICE_CLIENT_MANAGE: frozenset({R.OPERATOR}),
+    P.WEBHOOK_READ:          frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
+    P.WEBHOOK_MANAGE:        frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
 }  # fmt: skip
 
 

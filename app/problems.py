@@ -811,6 +811,28 @@ class TooManyLicences(Problem):
                   "Je Funktion höchstens 1.000, die nicht vorbei sind: beenden oder bündeln Sie einige.")  # fmt: skip
 
 
+class TooManyWebhooks(Problem):
+    status, code = 409, "too_many_webhooks"
+    title = Text("The partner has as many webhooks as it may", "Der Partner hat so viele Webhooks, wie er haben darf")
+    detail = Text("Delete one, or let one receive events of more types.",
+                  "Löschen Sie einen, oder lassen Sie einen mehr Arten von Ereignissen empfangen.")  # fmt: skip
+
+
+class TooManySecrets(Problem):
+    status, code = 409, "too_many_secrets"
+    title = Text("Five secrets of this webhook are in force", "Fünf Geheimnisse dieses Webhooks gelten bereits")
+    detail = Text("Wait until one has expired, or rotate with `overlap_hours` 0, which ends all others at once.",
+                  "Warten Sie, bis eines abgelaufen ist, oder wechseln Sie mit `overlap_hours` 0, das alle anderen "
+                  "sofort beendet.")  # fmt: skip
+
+
+class WebhookDisabled(Problem):
+    status, code = 409, "webhook_disabled"
+    title = Text("The webhook is disabled", "Der Webhook ist abgeschaltet")
+    detail = Text("Enable it first (PATCH with status `enabled`).",
+                  "Schalten Sie ihn erst ein (PATCH mit dem Status `enabled`).")  # fmt: skip
+
+
 class LastAdmin(Problem):
     status, code = 409, "last_admin"
     title = Text("The last admin must stay", "Der letzte Admin muss bleiben")

@@ -33,6 +33,7 @@ from jose.backends.base import Key
 from jose.exceptions import JOSEError
 from passlib.hash import argon2  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType] - made lazily
 from pyotp.hotp import HOTP
+from standardwebhooks import Webhook
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from app.problems import Fault, Text, Unauthenticated
@@ -342,3 +343,17 @@ def opened(keys: Keys, seal: bytes) -> str:
 
 def _fernet(keys: Keys) -> Fernet:
     return Fernet(urlsafe_b64encode(keys.derived("columns")))
+
+
+# --- webhooks (Standard Webhooks) ---
+
+
+def new_webhook_secret() -> str:
+    """A secret of 256 bits that a partner's receiver shares with us."""
+    return f"whsec_{b64encode(secrets.token_bytes(32)).decode()}"
+
+
+def webhook_headers(secrets: Iterable[str], message_id: UUID, at: datetime, body: str) -> dict[str, str]:
+    """What makes a message authentic: a signature by each secret that is in force."""
+    signed = " ".join(Webhook(secret).sign(str(message_id), at, body) for secret in secrets)
+    return {"webhook-id": str(message_id), "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signed}

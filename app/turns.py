@@ -18,7 +18,7 @@ PLACE: Final = "/v1/partners/"
 LENGTH: Final = 36
 APART: Final = frozenset({
     "create_claim", "create_account_import", "export_accounts_as_csv", "export_accounts_as_xlsx", "export_audit_log",
-    "list_events", "stream_events",
+    "list_events", "stream_events", "ping_webhook",
 })  # fmt: skip
 """What does not take turns: it has a queue of its own, or takes long and has places of its own."""
 

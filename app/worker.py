@@ -1,4 +1,7 @@
-"""Sends the outbox, numbers events, imports accounts, gives notices, cleans up: any number may do it at once."""
+"""Sends the outbox, numbers events, delivers webhooks, imports accounts, gives notices, cleans up.
+
+Any number of workers may do it at once.
+"""
 
 import asyncio
 import random
@@ -16,9 +19,10 @@ from app import limits, post
 from app.bells import CHANNEL
 from app.config import Settings
 from app.db import Sessions, is_outage, is_transient, unit_of_work
+from app.delivering import Deliverer
 from app.importing import Importer
 from app.metrics import DELIVERIES, NOTICES, OUTBOX_AGE, OUTBOX_DEPTH
-from app.models import PLATFORM, Delivery, WorkerBeat, new_id, utc_now
+from app.models import PLATFORM, Delivery, WorkerBeat, first_id, new_id, utc_now
 from app.security import Keys
 from app.services import (
     api_credentials,
@@ -78,6 +82,7 @@ class Worker:
         self.id = new_id()
         self.lease = timedelta(seconds=settings.lease_seconds)
         self.importer = Importer(begin, self.id, self.lease)
+        self.deliverer = Deliverer(begin, keys, settings, self.id)
 
     async def run(self) -> None:
         """Work for ever."""
@@ -86,6 +91,7 @@ class Worker:
             tasks.create_task(self._repeat(self.number_all, 0.2))
             tasks.create_task(self._repeat(self.refresh_all, 1))
             tasks.create_task(self._import_for_ever())
+            tasks.create_task(self._call_webhooks_for_ever())
             tasks.create_task(self._repeat(self.tell_all, 60))
             tasks.create_task(self._repeat(self.serve_people, 2))
             tasks.create_task(self._repeat(self.beat, BEAT_SECONDS))
@@ -268,6 +274,12 @@ class Worker:
         finally:
             await self.importer.close()
 
+    async def _call_webhooks_for_ever(self) -> None:
+        try:
+            await self._repeat(self.deliverer.poll, 0.25)
+        finally:
+            await self.deliverer.close()
+
     async def tell_all(self) -> None:
         """Tell in time of licences that end and of limits that are reached, a batch of each partner in turn."""
         last = UUID(int=0)
@@ -315,6 +327,7 @@ class Worker:
             await db.execute(select(func.purge_imports()))
             await db.execute(select(func.purge_invitations()))
             await data_exports.purge(db, now)
+            await db.execute(select(func.purge_webhook_rows(first_id(now - timedelta(days=self.settings.event_days)))))
             await sessions.purge(db, now)
             await passwords.purge(db, now)
             await throttles.purge(db, now)

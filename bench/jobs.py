@@ -17,6 +17,7 @@ from bench.servers import ROOT
 
 ROWS: Final = 100_000
 IMPORTS: Final = Path(__file__).parent / "imports.py"
+DELIVERIES: Final = 4_000
 
 
 def exported(server: Server, rounds: int) -> list[Line]:
@@ -59,6 +60,21 @@ def imported() -> list[Line]:
         raise SystemExit(f"bench/imports.py failed:\n{said.stdout}{said.stderr}")
     return [_line("import of CSV", "rows/s", [float(rate[1].replace(",", ""))], 5_000),
             _line("memory that an import takes", "MB", [float(memory[1])], 100, at_most=True)]  # fmt: skip
+
+
+def delivered(rounds: int) -> list[Line]:
+    """What bench/hooks.py says, in a process and on a database of its own."""
+    said = subprocess.run(
+        [sys.executable, "-m", "bench.hooks", f"{DELIVERIES}", f"{rounds}"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    rates = re.search(r"^webhooks: (.*)$", said.stdout, re.M)
+    ratios = re.search(r"^ratios: ([\d. ]+)$", said.stdout, re.M)
+    if said.returncode or not (rates and ratios):
+        raise SystemExit(f"bench/hooks.py failed:\n{said.stdout}{said.stderr}")
+    found = [float(ratio) for ratio in ratios[1].split()]
+    what = "webhooks delivered, ours / bare httpx"
+    return [Line(what, rates[1], statistics.median(found), min(found), max(found), 0.3)]
 
 
 def _line(what: str, unit: str, figures: list[float], target: float, *, at_most: bool = False) -> Line:

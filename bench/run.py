@@ -9,7 +9,7 @@ from bench import claims, contest, databases, growth, jobs, limits, load, overvi
 from bench.databases import Server
 from bench.rounds import HEAD, Line
 
-PARTS = ("list", "create", "overview", "claims", "limits", "growth", "import", "export")
+PARTS = ("list", "create", "overview", "claims", "limits", "growth", "import", "export", "webhooks")
 
 
 def main(
@@ -40,6 +40,8 @@ def main(
             print(*growth.explained(server, 100_000 if quick else 1_000_000), sep="\n")
     if "import" in parts:  # when the others have stopped
         lines += jobs.imported()
+    if "webhooks" in parts:
+        lines += jobs.delivered(min(rounds, 5))
     print(HEAD, *lines, sep="\n")
     if strict and not all(line.met for line in lines):
         raise SystemExit(1)

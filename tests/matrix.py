@@ -22,15 +22,18 @@ from app.models import (
     DataExportPart,
     DataExportStatus,
     Erasure,
+    Event,
     Feature,
     Partner,
     PartnerMember,
     Throttle,
     User,
     UserStatus,
+    WebhookDelivery,
     new_id,
     utc_now,
 )
+from app.outbound import Outlet
 from app.policy import (
     ACCOUNT_ROLES,
     GRANTS,
@@ -212,8 +215,9 @@ def _refusal_in_partner(operation: Operation, actor: Actor) -> Refusal | None:
 
 # --- what is true in the database ---
 
-SPENT = {"rate_buckets"}
-"""What callers have left of their rates: every request takes of it, and nobody is told of another's."""
+
+UNCOUNTED = {"rate_buckets"}
+"""What every request may change: how much its caller has left."""
 
 
 class Ledger:
@@ -226,7 +230,7 @@ class Ledger:
         world.stack.push_async_callback(self._engine.dispose)
 
     async def of_everything(self) -> str:
-        return await self._sum({t.name: "true" for t in Base.metadata.sorted_tables if t.name not in SPENT})
+        return await self._sum({t.name: "true" for t in Base.metadata.sorted_tables if t.name not in UNCOUNTED})
 
     async def of_partner(self, partner: Partner) -> str:
         """Everything that belongs to one partner."""
@@ -293,17 +297,31 @@ class Requests:
             actor.stage.spares.pop((name, "account_id" in operation.parameters), None)
         if "client_id" in operation.parameters:
             actor.stage.clients.pop(operation.of_everybody, None)
-        if operation.id in IMPORTING:  # at most five wait at a time
-            actor.stage.spares.pop(("import_id", False), None)
-            waiting = await self.operator.get(f"{actor.stage.path}/account-imports?filter=status:in:{UNFINISHED}")
-            for found in waiting.json()["items"]:
-                await self.operator.post(f"{actor.stage.path}/account-imports/{found['id']}/cancel")
+        if operation.id in IMPORTING:
+            await self._cancel_imports(actor.stage)
+        if "webhook_id" in operation.parameters:  # a delivery belongs to its webhook
+            actor.stage.spares.pop(("delivery_id", False), None)
+        if operation.id in ("createWebhook", "rotateWebhookSecret"):
+            await self._delete_webhooks(actor.stage)
         if operation.id == "archiveAccount":
             assert (await self.operator.post(f"{actor.stage.account_path}/restore")).status_code == 200
         if operation.permission == "self" or operation.id == "confirmPasswordReset":
             await self._as_before(actor.person if operation.permission == "self" else "Bystander")
         if operation.id in ("deleteSession", "eraseMe"):
             actor.client.headers["Authorization"] = f"Bearer {await self.world.token(actor.person)}"
+
+    async def _cancel_imports(self, stage: Stage) -> None:
+        """At most five wait at a time."""
+        stage.spares.pop(("import_id", False), None)
+        waiting = await self.operator.get(f"{stage.path}/account-imports?filter=status:in:{UNFINISHED}")
+        for found in waiting.json()["items"]:
+            await self.operator.post(f"{stage.path}/account-imports/{found['id']}/cancel")
+
+    async def _delete_webhooks(self, stage: Stage) -> None:
+        """A partner has so many, and no more."""
+        stage.spares.pop(("webhook_id", False), None)
+        for found in (await self.operator.get(f"{stage.path}/webhooks?limit=200")).json()["items"]:
+            await self.operator.delete(f"{stage.path}/webhooks/{found['id']}", headers={"If-Match": "*"})
 
     async def _as_before(self, person: str) -> None:
         async with self.world.transaction(PLATFORM) as db:
@@ -398,6 +416,33 @@ class Requests:
             assert answer.status_code == 201, answer.text
             found = stage.spares["view_id", False] = answer.json()["id"]
         return found
+
+    async def webhook_id(self, _operation: Operation, actor: Actor) -> str:
+        stage = actor.stage
+        if (found := stage.spares.get(("webhook_id", False))) is None:
+            body = {"url": "https://hooks.example.com/", "description": stage.tag}
+            found = stage.spares["webhook_id", False] = await self._made(f"{stage.path}/webhooks", body)
+        return found
+
+    async def delivery_id(self, operation: Operation, actor: Actor) -> str:
+        """One that waits, of the stage's webhook."""
+        stage = actor.stage
+        if (found := stage.spares.get(("delivery_id", False))) is None:
+            webhook_id, partner_id = UUID(await self.webhook_id(operation, actor)), stage.partner.id
+            async with self.world.transaction(partner_id) as db:
+                event = (await db.scalars(select(Event).order_by(Event.id).limit(1))).one()
+                db.add(WebhookDelivery(
+                    partner_id=partner_id, webhook_id=webhook_id, id=event.id, position=event.position or 1,
+                    type=event.type, account_id=event.account_id, lane=PLATFORM, begun_at=utc_now(),
+                ))  # fmt: skip
+            found = stage.spares["delivery_id", False] = str(event.id)
+        return found
+
+    async def unreachable(self, _actor: Actor) -> None:
+        async def nowhere(_host: str, _port: int) -> list[str]:
+            return ["127.0.0.1"]
+
+        self.world.app.state.outlet = Outlet(resolver=nowhere)
 
     async def relabelled(self, _actor: Actor) -> Any:
         return {"label": {"en": self.unique("Label ")}}
@@ -615,6 +660,8 @@ PARAMETERS: dict[str, Callable[[Requests, Operation, Actor], Awaitable[str]]] = 
     "key": Requests.key,
     "number": Requests.number,
     "view_id": Requests.view_id,
+    "webhook_id": Requests.webhook_id,
+    "delivery_id": Requests.delivery_id,
     "user_id": Requests.user_id,
     "invitation_id": Requests.invitation_id,
     "session_id": Requests.session_id,
@@ -665,6 +712,10 @@ BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
     "LicenceRevoke": _fixed({"reason": "A test."}),
     "ViewCreate": _unique("name", "View {}"),
     "ViewUpdate": _unique("name", "View {}"),
+    "WebhookCreate": _fixed({"url": "https://hooks.example.com/"}),
+    "WebhookUpdate": _unique("description", "Webhook {}"),
+    "WebhookSecretCreate": _fixed({}),
+    "WebhookRedelivery": _fixed({"since": "2026-01-01T00:00:00Z"}),
     "AccountSearch": _fixed({"q": "account"}),
     "AccountSummaryQuery": _fixed({"q": "account"}),
     "AccountBatch": Requests.batch,
@@ -688,4 +739,5 @@ BEFORE: dict[str, Callable[[Requests, Actor], Awaitable[None]]] = {
     "restoreAccount": Requests.archived,
     "resumeLicence": Requests.suspended,
     "releaseResource": Requests.resource_taken,
+    "pingWebhook": Requests.unreachable,
 }

@@ -282,9 +282,9 @@ async def test_every_operation_answers_every_caller_as_the_policy_says(world: Wo
 
 
 def without_id(answer: Response) -> tuple[int, str, list[tuple[str, str]]]:
-    """An answer byte for byte, but for the id of its request and what is left of the caller's rate."""
+    """An answer byte for byte, but for the id of its request and what it leaves of the caller's rate."""
     request_id = answer.headers["x-request-id"]
-    headers = [(k, v) for k, v in answer.headers.items() if k not in ("x-request-id", "ratelimit")]  # it counts down
+    headers = [(k, v) for k, v in answer.headers.items() if k not in ("x-request-id", "ratelimit")]
     return answer.status_code, answer.text.replace(request_id, ""), headers
 
 
@@ -609,6 +609,7 @@ POLICY = {
     "event:read": "OA",           "audit_log:read": "OA",
     "api_client:read": "OA",      "api_client:manage": "OA",
     "service_client:read": "O",   "service_client:manage": "O",
+    "webhook:read": "OA",         "webhook:manage": "OA",
 }  # fmt: skip
 
 

@@ -71,6 +71,7 @@ async def canary(world: World) -> Canary:
     await she.call("POST", f"{here}/views", {"name": "Mine", "shared": True})
     await she.call("POST", f"{here}/views", {"name": "Private"})
     await she.call("POST", f"{here}/api-clients", {"name": "ERP", "scopes": ["account:read"]})
+    await she.call("POST", f"{here}/webhooks", {"url": "https://hooks.example.com/in"})
     definition = {"key": "keeper", "type": "user", "label": {"en": "Keeper"}}
     await she.call("POST", f"{here}/properties", definition)
     tag = (await api.get(f"/v1/{at}")).headers["ETag"]

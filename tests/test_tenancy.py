@@ -36,6 +36,8 @@ DEFINER_FUNCTIONS = {
     "partners_with_old_events": "the worker finds out whose events have been kept long enough",
     "erase_events": "takes away what events say once they have been kept long enough, and never before 30 days",
     "newest_positions": "who waits for events is woken, of many partners in one look: numbers only",
+    "webhooks_with_work": "the worker finds out which webhooks have something to send",
+    "purge_webhook_rows": "deletes deliveries of webhooks that have served their time",
     "outbox_state": "two figures for Prometheus",
     "erase_events_about": "takes out of the log what it says of a person who is being erased, which the application may not",
     "last_admin_of": "where somebody who wants to be erased is still needed, over all partners",

@@ -31,6 +31,15 @@ from app.models.user import (
     WorkerBeat,
 )
 from app.models.view import View
+from app.models.webhook import (
+    DeliveryState,
+    DisabledReason,
+    Webhook,
+    WebhookDelivery,
+    WebhookLane,
+    WebhookSecret,
+    WebhookStatus,
+)
 
 __all__ = [
     "NUMBER_SLOTS",
@@ -52,6 +61,8 @@ __all__ = [
     "DataExportPart",
     "DataExportStatus",
     "Delivery",
+    "DeliveryState",
+    "DisabledReason",
     "Erasure",
     "Event",
     "EventKeeping",
@@ -92,6 +103,11 @@ __all__ = [
     "UserStatus",
     "Versioned",
     "View",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookLane",
+    "WebhookSecret",
+    "WebhookStatus",
     "WorkerBeat",
     "first_id",
     "new_id",

@@ -40,6 +40,8 @@ from app.routers import (
     switches,
     tokens,
     views,
+    webhook_deliveries,
+    webhooks,
 )
 
 ROUTERS = [
@@ -48,10 +50,12 @@ ROUTERS = [
     accounts.opening,
     *(r.router for r in (claims, accounts, overviews, account_searches, account_batches)),
     account_imports.uploads,
+    webhooks.pings,
     *(r.router for r in (
         account_imports, account_summaries, entitlements, exports, views,
         members, invitations, switches, properties, partners, features, articles, price_models,
-        account_articles, licences, licence_files, events, audit_logs, api_clients, service_clients, tokens,
+        account_articles, licences, licence_files, events, audit_logs, webhooks, webhook_deliveries,
+        api_clients, service_clients, tokens,
         jobs, sessions, me, data_exports, erasures, registrations, password_resets, roles, health, pages,
     )),
 ]  # fmt: skip

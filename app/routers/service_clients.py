@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from app.access import on_platform
 from app.db import Db
+from app.idempotency import keep_sealed
 from app.models import ApiClient
 from app.policy import Access, Permission
 from app.problems import (
@@ -18,7 +19,7 @@ from app.problems import (
     VersionMismatch,
     raises,
 )
-from app.rest import IfMatch, Page, PageQuery, Route, created, tagged
+from app.rest import IdempotentRoute, IfMatch, Page, PageQuery, created, tagged
 from app.routers.listing import list_query, page_of
 from app.schemas.api_client import (
     ApiClientCreate,
@@ -30,8 +31,7 @@ from app.schemas.api_client import (
 )
 from app.services import api_clients, api_credentials, lists
 
-# No Idempotency-Key here: answers hold secrets, and no table holds one.
-router = APIRouter(prefix="/v1/service-clients", tags=["api clients"], route_class=Route)
+router = APIRouter(prefix="/v1/service-clients", tags=["api clients"], route_class=IdempotentRoute)
 
 MayRead = Annotated[Access, on_platform(Permission.SERVICE_CLIENT_READ)]
 MayManage = Annotated[Access, on_platform(Permission.SERVICE_CLIENT_MANAGE)]
@@ -58,6 +58,7 @@ async def create_service_client(
 
     Its scopes can name what the role `service` may. Its secret is shown in this answer and never again.
     """
+    keep_sealed(request)
     client, secret = await api_clients.create(db, access, body.model_dump())
     created(response, request, client, client.id)
     return await _shown(db, client, response) | {"secret": secret}
@@ -103,9 +104,10 @@ async def take_over_service_client(
     openapi_extra=raises(ApiClientRevoked, TooManyCredentials),
 )  # fmt: skip
 async def create_service_client_credential(
-    body: CredentialCreate, client_id: ClientId, access: MayManage, db: Db
+    body: CredentialCreate, client_id: ClientId, access: MayManage, db: Db, request: Request
 ) -> dict[str, Any]:
     """Give a service client another secret, or a public key of its own; to rotate, say when the others end."""
+    keep_sealed(request)
     client = await api_clients.hold(db, client_id)
     return await api_credentials.add(db, access, client, body.model_dump())
 

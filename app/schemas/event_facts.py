@@ -14,6 +14,7 @@ from app.models.invitation import InvitationStatus, MailStatus
 from app.models.licence import LicenceSource, SuspendedBy
 from app.models.partner import PartnerStatus
 from app.models.property import PropertyType
+from app.models.webhook import DisabledReason, WebhookStatus
 from app.policy import Actor, Permission, Role
 from app.schemas.base import Language, ShownEmail, ShownName
 
@@ -113,6 +114,21 @@ class ApiClientFacts(TypedDict, total=False):
     kind: CredentialKind
     hint: Annotated[str, Field(max_length=64, description="The end of the secret, or the thumbprint of the key.")]
     others_end_at: Annotated[Moment, Field(description="When the client's other secrets and keys end.")]
+
+
+class WebhookFacts(TypedDict, total=False):
+    """Of a webhook."""
+
+    url: Annotated[str, Field(max_length=2000, examples=["https://erp.example.com/hooks/tenantry"])]
+    description: Text
+    types: Annotated[list[Key], Field(max_length=100, description="Types that are sent; empty: all.")]
+    created_by: UUID
+    status: WebhookStatus
+    disabled_reason: DisabledReason | None
+    overlap_hours: Annotated[Whole, Field(description="How long the secrets before go on signing.")]
+    delivery_id: Annotated[UUID, Field(description="What is to be sent again.")]
+    since: Annotated[Moment, Field(description="From when on all is to be sent again.")]
+    events: Annotated[Whole, Field(description="How many events that are.")]
 
 
 class PropertyFacts(TypedDict, total=False):
@@ -255,6 +271,7 @@ FACTS: dict[str, Any] = {
     "account_member": AccountMemberFacts,
     "invitation": InvitationFacts,
     "api_client": ApiClientFacts,
+    "webhook": WebhookFacts,
     "property": PropertyFacts,
     "view": ViewFacts,
     "account_import": AccountImportFacts,

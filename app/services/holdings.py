@@ -32,6 +32,7 @@ from app.models import (
     Tenanted,
     User,
     View,
+    Webhook,
 )
 
 
@@ -183,6 +184,11 @@ OF_PARTNERS: Final = (
         "id partner_id owner_id name scopes networks expires_at revoked_at created_at updated_at", "name_key version",
     ),
     Holding(
+        Webhook, "Webhooks that you made.", lambda p: Webhook.created_by == p.id,
+        "id partner_id url description types created_by status created_at updated_at",
+        "status_since disabled_reason position failures failing_since paused_until version",
+    ),
+    Holding(
         Claim, "Claims that you made.", lambda p: Claim.user_id == p.id,
         "id partner_id account_id user_id feature resource units reason reference created_at released_at",
         "actor release_reason release_reference",
@@ -262,6 +268,11 @@ NOTHING: Final[Mapping[str, tuple[str, str]]] = {
     "notices": ("what an account was told of", "partner_id id account_id feature kind licence_id ends_at armed"
                 " mailed_at created_at"),
     "notice_rounds": ("how far the worker is", "partner_id position looked_at next_at walk_at walked_to"),
+    "webhook_secrets": ("secrets of a partner's", "partner_id id webhook_id sealed expires_at created_at"),
+    "webhook_deliveries": ("that an event was sent, and what a receiver answered", "partner_id webhook_id id position"
+                           " type account_id lane begun_at state tries attempts next_attempt_at finished_at"
+                           " created_at"),
+    "webhook_lanes": ("what is sent next", "partner_id webhook_id lane due_at leased_by"),
     "event_keepings": ("up to where contents of events are erased", "partner_id erased_to"),
     "used_assertions": ("hashes of signatures, for minutes", "assertion_hash expires_at"),
     "throttles": ("counters under keyed hashes, for a day", "key failures blocked_until"),

@@ -34,6 +34,16 @@ async def wanting(
     return found
 
 
+async def admins(db: AsyncSession, partner_id: UUID) -> Sequence[UUID]:
+    """The partner's admins, who are told of what is theirs to mend whether or not they want notices of licences."""
+    found = (
+        select(PartnerMember.user_id)
+        .join(User, User.id == PartnerMember.user_id)
+        .where(PartnerMember.partner_id == partner_id, PartnerMember.role.in_(ADMINS), User.status == UserStatus.ACTIVE)
+    )
+    return (await db.scalars(found)).all()
+
+
 def _admins(statement: Any, member: Any, user_id: UUID | None) -> Any:
     found = statement.join(User, User.id == member.user_id).where(
         member.role.in_(ADMINS), User.status == UserStatus.ACTIVE, User.licence_notices

@@ -8,7 +8,7 @@ from alembic import op
 from migrations.walls import definer_function, grant
 
 revision: str = "e4a90c57d213"
-down_revision: str | None = "5b7d20c4e9a8"
+down_revision: str | None = "b8d2f05a7c41"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
