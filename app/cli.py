@@ -255,10 +255,7 @@ def export_person(
     file: Annotated[Path | None, typer.Argument(help="File to write; it must not exist. Unless given: print.")] = None,
 ) -> None:
     """Give out all that is kept about a user, as JSON."""
-    with open(
-        os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600) if file else 1, "wb", closefd=bool(file)
-    ) as out:
-        _run(personal.export_person(Settings(), email, out))
+    _run(personal.export_person(Settings(), email, file))
 
 
 @cli.command("erase-person")

@@ -37,7 +37,7 @@ COSTS: Final[Mapping[str, int]] = {
     "export_accounts_as_csv": 50, "export_accounts_as_xlsx": 50, "export_audit_log": 50, "create_account_import": 50,
     "create_session": 10, "create_registration": 10, "create_password_reset": 10, "confirm_password_reset": 10,
     "change_password": 10, "start_totp": 10, "disable_totp": 10, "renew_recovery_codes": 10,
-    "create_token": 5,
+    "create_token": 5, "create_data_export": 50, "erase_me": 10,
 }  # fmt: skip
 """Units that an operation costs, by its name; all others cost 1 if they read, 2 if they write."""
 

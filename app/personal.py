@@ -1,7 +1,9 @@
 """What an operator of the service does at a shell for a person: give out what is kept about them, and erase it."""
 
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
@@ -14,6 +16,7 @@ from app.main import load_keys
 from app.models import PLATFORM, User, utc_now
 from app.problems import LastAdmin, Problem, StillLastAdmin
 from app.services import data_exports, erasures, people, users
+from app.services.holdings import Person
 from app.tenancy import confine
 
 
@@ -28,20 +31,33 @@ async def _as_owner(settings: Settings) -> AsyncGenerator[Sessions]:
             await engine.dispose()
 
 
-async def export_person(settings: Settings, email: str, out: BinaryIO) -> None:
-    """Write all that is kept about the user of an address: the file that `POST /v1/me/data-exports` makes."""
+async def export_person(settings: Settings, email: str, target: Path | None) -> None:
+    """Write all that is kept about the user of an address, as `POST /v1/me/data-exports` does: into a new file that
+    only its owner may read, or to standard output.
+    """
     async with _as_owner(settings) as sessions:
         async with unit_of_work(sessions) as db:
             person = await people.of(db, (await _user(db, email)).id)
-        out.write(data_exports.beginning(person.id, utc_now()))
-        place: people.Place | None = people.Place()
-        first = True
-        while place is not None:
-            async with unit_of_work(sessions) as db:
-                found, place = await people.step(db, person, place)
-            out.write(data_exports.written(found, first=first))
-            first = first and not found
-        out.write(data_exports.END)
+        with _opened(target) as out:
+            await _write(sessions, person, out)
+
+
+def _opened(target: Path | None) -> BinaryIO:
+    if target is None:
+        return os.fdopen(os.dup(1), "wb")
+    return os.fdopen(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
+
+
+async def _write(sessions: Sessions, person: Person, out: BinaryIO) -> None:
+    out.write(data_exports.beginning(person.id, utc_now()))
+    place: people.Place | None = people.Place()
+    first = True
+    while place is not None:
+        async with unit_of_work(sessions) as db:
+            found, place = await people.step(db, person, place)
+        out.write(data_exports.written(found, first=first))
+        first = first and not found
+    out.write(data_exports.END)
 
 
 async def erase_person(settings: Settings, email: str) -> UUID:

@@ -386,8 +386,10 @@ async def test_the_log_of_nobody_else_can_be_erased_with_the_function(world: Wor
 async def test_an_operator_exports_and_erases_at_a_shell(world: World, owner: Owner, tmp_path: Path):
     she = await canary(world)
     target = tmp_path / "she.json"
-    with target.open("wb") as out:
-        await personal.export_person(world.settings, EMAIL, out)
+    await personal.export_person(world.settings, EMAIL, target)
+    with pytest.raises(FileExistsError):
+        await personal.export_person(world.settings, EMAIL, target)
+    assert target.stat().st_mode & 0o777 == 0o600
     by_shell, by_api = json.loads(target.read_bytes()), await file_of(she)
     own = ("data_exports", "sessions")
     assert [
@@ -397,6 +399,9 @@ async def test_an_operator_exports_and_erases_at_a_shell(world: World, owner: Ow
     assert hits(await everything(owner), *CANARIES) == set()
     with pytest.raises(operate.Refused, match="no user has this address"):
         await personal.erase_person(world.settings, EMAIL)
+    with pytest.raises(operate.Refused, match="no user has this address"):
+        await personal.export_person(world.settings, EMAIL, tmp_path / "nobody.json")
+    assert not (tmp_path / "nobody.json").exists()
 
 
 async def test_at_a_shell_the_last_admin_stays_too_and_nothing_is_done_without_a_yes(world: World):
