@@ -317,7 +317,7 @@ async def test_a_licence_that_starts_and_ends_this_second_is_what_the_clock_make
 
 async def test_the_database_works_out_the_state_that_the_clock_says(customer: Customer):
     """Every combination of start, end, grace, suspension and revocation: the filter finds what is shown."""
-    now, days = terms.now(), (-40, -20, -5, 5, None)
+    now, days = terms.now(), (-40, -20, -5, 5, 10, None)
     rows = [
         Licence(
             partner_id=customer.partner.id, account_id=customer.account.id, feature="assets", units=1, grace_days=grace,

@@ -334,6 +334,13 @@ async def test_a_purchase_that_has_not_begun_is_called_off_and_gives_nothing_eve
         assert await customer.limit("assets", utc_now() + timedelta(days=days)) == 0
     assert await customer.limit("assets", moment(start)) == 0
     assert problem(await customer.act(bought, "cancel")) == (409, "purchase_over")
+    (licence,) = await customer.licences()
+    assert (licence["state"], licence["over_at"]) == ("expired", start)
+    assert await customer.licences(filter="state:eq:scheduled") == []
+    assert problem(await customer.anna.post(f"{customer.here}/licences/{licence['id']}/suspend",
+                                            json={"reason": "Unpaid."})) == (409, "licence_over")  # fmt: skip
+    overview = await done(customer.anna.get(f"{customer.here}/overview"))
+    assert (overview["articles"], overview["licences"], overview["entitlements"]) == ([], [], [])
 
 
 async def test_a_date_outside_the_period_and_a_second_cancellation_are_refused(customer: Customer):

@@ -40,7 +40,7 @@ def state_at(at: Any) -> Any:
     """`terms.state` at that moment, as the database works it out."""
     return case(
         (Licence.revoked_at <= at, said(S.REVOKED)),
-        (at >= terms.over_of(Licence), said(S.EXPIRED)),
+        (terms.over_of(Licence) <= func.greatest(at, Licence.starts_at), said(S.EXPIRED)),
         (Licence.suspended_by.is_not(None), said(S.SUSPENDED)),
         (Licence.starts_at > at, said(S.SCHEDULED)),
         (Licence.ends_at <= at, said(S.GRACE)),

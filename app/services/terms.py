@@ -57,11 +57,14 @@ def over_at(term: Term | Licence) -> datetime | None:
 
 
 def state(term: Term | Licence, at: datetime) -> LicenceState:
-    """What the licence is at that moment; a period holds its start and not its end."""
+    """What the licence is at that moment; a period holds its start and not its end.
+
+    One that is over where it starts was called off before: it never begins.
+    """
     over = over_at(term)
     if term.revoked_at is not None and term.revoked_at <= at:
         return LicenceState.REVOKED
-    if over is not None and over <= at:
+    if over is not None and over <= max(at, term.starts_at):
         return LicenceState.EXPIRED
     if term.suspended_by is not None:
         return LicenceState.SUSPENDED
@@ -91,7 +94,8 @@ def over_of(licence: Any) -> ColumnElement[datetime]:
 def lasting(at: Any) -> ColumnElement[bool]:
     """Of a row of licences, in SQL: whether it gives its units at that moment or may do so later."""
     over = over_of(Licence)
-    return and_(or_(Licence.revoked_at.is_(None), Licence.revoked_at > at), or_(Licence.ends_at.is_(None), over > at))
+    lasts = or_(Licence.ends_at.is_(None), and_(over > at, over > Licence.starts_at))
+    return and_(or_(Licence.revoked_at.is_(None), Licence.revoked_at > at), lasts)
 
 
 def giving(at: Any) -> ColumnElement[bool]:

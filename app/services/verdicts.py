@@ -70,14 +70,21 @@ class Level(NamedTuple):
     cap: int | None
     """The most that one claim may take; null: no such bound."""
 
-    def holds(self, used: int, units: int) -> Step | None:
-        """Whether so many units fit beside those in use; if not, what they fail at."""
-        if not self.licensed:
-            return Step.LICENCE
-        if self.cap is not None and units > self.cap:
-            return Step.USE
-        reach = MOST if self.reach is None else min(MOST, self.reach)
-        return Step.LIMIT if used + units > reach else None
+    def fails(self, used: int, units: int) -> list[Step]:
+        """What so many units beside those in use fail at, in the order in which it is asked; nothing: they fit."""
+        asked = (
+            (Step.LICENCE, self.licensed), (Step.USE, self.cap is None or units <= self.cap),
+            (Step.LIMIT, units <= self.left(used)),
+        )  # fmt: skip
+        return [step for step, passed in asked if not passed]
+
+    def holds(self, used: int, units: int) -> bool:
+        """Whether so many units fit beside those in use."""
+        return self.licensed and (self.cap is None or units <= self.cap) and units <= self.left(used)
+
+    def left(self, used: int) -> int:
+        """How many units there are beside those in use, overage included; below 0: so many too many are in use."""
+        return (MOST if self.reach is None else min(MOST, self.reach)) - used
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,11 @@ class Supply:
     def with_one_more(self, units: int, cap: int | None) -> Level:
         """What there would be now with another licence."""
         return self._level(self.given.plus(units, cap))
+
+    def if_resumed(self) -> Level:
+        """What there would be now if no licence were suspended."""
+        stopped = (x for x in self.licences if terms.state(x, self.at) is terms.LicenceState.SUSPENDED)
+        return self._level(Sum.of([*self._giving, *(x for x in stopped if x.starts_at <= self.at)]))
 
     def _level(self, given: Sum) -> Level:
         """A feature's default stands in when no licence is in force; an archived one gives none. A switch is on or
@@ -230,9 +242,9 @@ class Verdict:
     @property
     def fits_at(self) -> datetime | None:
         """When so many units will fit, if nothing but the clock changes; null: never, or they do now."""
-        if self.supply.now.holds(self.used, self.units) is None:
+        if self.supply.now.holds(self.used, self.units):
             return None
-        return next((at for at, level in self.supply.later() if level.holds(self.used, self.units) is None), None)
+        return next((at for at, level in self.supply.later() if level.holds(self.used, self.units)), None)
 
 
 CODES: Final[Mapping[Step, str]] = {
@@ -243,9 +255,8 @@ CODES: Final[Mapping[Step, str]] = {
 def judge(person: Person, supply: Supply, used: int, units: int) -> Verdict:
     """Whether this person may now use so many units more, where so many are in use."""
     failed = dict(_refused(person))
-    step = supply.now.holds(used, units)
-    if step is not None:
-        failed[step] = CODES[step]
+    if not supply.now.holds(used, units):
+        failed.update((step, CODES[step]) for step in supply.now.fails(used, units))
     return Verdict(person, supply, used, units, failed)
 
 
