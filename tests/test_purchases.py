@@ -503,6 +503,36 @@ async def test_what_operators_suspended_of_a_purchase_stays_so_in_the_one_that_c
     assert await customer.limit("assets", utc_now()) >= 10
 
 
+async def test_a_suspension_survives_an_article_that_does_not_grant_the_feature(customer: Customer):
+    """From A to B and back, or further: the latest licence of the feature on the way decides."""
+    olga = await customer.world.client("Olga", operator=True)
+    path, told = f"{customer.here}/licences", {"reason": "Unpaid."}
+
+    async def upgraded(purchase: dict[str, Any], article: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        new = await done(customer.act(purchase, "upgrade", article=article), 201)
+        found = await customer.licences(filter=f"account_article_id:eq:{new['id']}")
+        return new, {licence["feature"]: licence for licence in found}
+
+    purchase = await customer.buy("L-100")
+    switch = next(x for x in await customer.licences() if x["feature"] == "api_access")
+    stopped = await done(olga.post(f"{path}/{switch['id']}/suspend", json=told))
+    for _ in range(2):
+        purchase, found = await upgraded(purchase, "S-10")
+        assert found.keys() == {"assets"}
+        assert found["assets"]["state"] == "active"
+    purchase, found = await upgraded(purchase, "L-100")
+    assert found["api_access"]["suspension"] == stopped["suspension"]
+    assert found["assets"]["suspension"] is None
+    assert await customer.limit("api_access", utc_now()) == 0
+    await done(olga.post(f"{path}/{found['api_access']['id']}/resume"))
+    purchase, _ = await upgraded(purchase, "S-10")
+    purchase, found = await upgraded(purchase, "L-100")
+    assert found["api_access"]["suspension"] is None  # what was lifted stays lifted
+    other = await customer.buy("L-100")
+    (anew,) = await customer.licences(filter=[f"account_article_id:eq:{other['id']}", "feature:eq:api_access"])
+    assert anew["suspension"] is None
+
+
 async def test_an_upgrade_that_is_refused_leaves_the_purchase_as_it_was(customer: Customer):
     await shop.article(customer.world, "OLD", archived_at=datetime.now(UTC))
     await shop.article(customer.world, "HUGE", shop.grant("assets", 10**9))
