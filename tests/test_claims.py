@@ -98,7 +98,7 @@ async def test_above_the_limit_nothing_passes_and_the_answer_says_how_much_there
     german = await eva.post(
         f"{at(account)}/claims", json={"feature": "assets", "resource": "b"}, headers={"Accept-Language": "de"}
     )
-    assert german.json()["title"] == "Es ist so viel in Gebrauch, wie lizenziert ist"
+    assert german.json()["title"] == "Dafür ist zu wenig übrig"
     await nothing_is_lost(owner)
 
 
@@ -302,6 +302,25 @@ async def test_claim_is_released_by_its_id_or_by_its_resource_once(world: World,
     rows = await owner.rows("SELECT release_reason, release_reference FROM claims ORDER BY id")
     assert [tuple(row.values()) for row in rows] == [("first", None), (None, "WO-1")]
     await nothing_is_lost(owner)
+
+
+async def test_resource_that_was_claimed_anew_meanwhile_keeps_its_new_claim(world: World, owner: Owner):
+    """Whoever releases a claim by its id waits for the pool; by then the resource may hold another one."""
+    account = await shop(world)
+    eva = await world.client("Eva")
+    old, new = (await claim(eva, account, "a", 2)).headers["location"], new_id()
+    async with owner.transaction():
+        await owner.rows("SELECT FROM usages FOR UPDATE")
+        releasing = asyncio.create_task(eva.delete(old))
+        assert await asyncio.wait({releasing}, timeout=0.1) == (set(), {releasing})
+        await owner.rows("UPDATE claims SET released_at = now()")
+        await owner.rows(
+            "INSERT INTO claims (partner_id, id, account_id, feature, resource, units, actor, user_id, created_at)"
+            " SELECT partner_id, $1, account_id, feature, resource, units, actor, user_id, now() FROM claims", new,
+        )  # fmt: skip
+    assert (await releasing).status_code == 204
+    assert (await eva.get(f"{at(account)}/claims/{new}")).json()["released_at"] is None
+    assert await used(owner) == 2
 
 
 async def test_claims_are_listed_newest_first_and_filtered(world: World):

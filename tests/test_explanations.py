@@ -21,6 +21,7 @@ from app.models import (
     SuspendedBy,
     User,
     UserStatus,
+    new_id,
 )
 from app.policy import ACCOUNT_ROLES, PARTNER_ROLES, Role
 from app.problems import KINDS
@@ -213,6 +214,18 @@ async def test_user_who_may_not_sign_in_is_explained_as_such(world: World):
     assert problem(await claim(clients["Edda"], account, "a", key=key)) == (401, "unauthenticated")
 
 
+async def test_of_strangers_an_explanation_says_nothing_not_even_that_there_are_such(world: World):
+    _, account, clients = await crowd(world)
+    key, adam = await feature(world, default=1), clients["Adam"]
+    async with world.transaction(PLATFORM) as db:
+        (await db.get_one(User, world.people["Nils"].id)).status = UserStatus.SUSPENDED
+    about = f"{at(account)}/entitlements/{key}/explanation"
+    said = [(await adam.get(about, params={"user_id": str(user_id)})).json() | {"user_id": ""}
+            for user_id in (world.people["Nils"].id, new_id())]  # fmt: skip
+    assert said[0] == said[1]
+    assert (said[0]["code"], said[0]["account_role"], said[0]["partner_role"]) == ("not_a_member", None, None)
+
+
 # --- remedies ---
 
 
@@ -336,6 +349,9 @@ async def test_cheapest_article_of_each_currency_is_named_the_price_models_curre
         (await db.get_one(Account, (account.partner_id, account.id))).price_model = "gold"
     jpy = ("JPY-1", 4, {"amount": "320", "currency": "JPY"})
     assert await named(4) == [jpy, eur, chf, bhd]
+    assert [(number, pieces) for number, pieces, _ in await named(1001)] == [
+        ("EUR-9", 112), ("BHD-9", 112), ("CHF-9", 501),  # no more than a thousand pieces
+    ]  # fmt: skip
 
 
 STOPPED: dict[str, Any] = {"units": 4, "suspended_by": SuspendedBy.PARTNER, "suspended_at": in_days(-1)}

@@ -371,6 +371,13 @@ async def test_a_licence_that_is_over_or_revoked_already_stays_as_it_was(custome
     assert still_over == over
     assert (after_grace["state"], after_grace["over_at"]) == ("expired", ended["ends_at"])
 
+    bought = await customer.buy("S-10")
+    (licence,) = await customer.licences(filter=f"account_article_id:eq:{bought['id']}")
+    path = f"{customer.here}/licences/{licence['id']}"
+    revoked = await done(customer.anna.post(f"{path}/revoke", json={"reason": "A mistake."}))
+    await done(customer.act(bought, "cancel"))
+    assert await done(customer.anna.get(path)) == revoked
+
 
 # --- renewing ---
 

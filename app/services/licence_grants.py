@@ -17,7 +17,7 @@ from app.services.suspensions import FREE, Suspension
 MAX_UNITS: Final = 2**31 - 1
 
 TOO_MANY = Text("That would be more units of a feature than can be counted.",
-                "Das wären mehr Einheiten einer Funktion, als gezählt werden können.")  # fmt: skip
+                "Das wären mehr Einheiten eines Merkmals, als gezählt werden können.")  # fmt: skip
 
 
 async def hold(db: AsyncSession, account: Account, *grants: Sequence[Mapping[str, Any]]) -> datetime:

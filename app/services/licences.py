@@ -22,12 +22,12 @@ from app.problems import (
     Text,
 )
 from app.services import accounts, events, licence_grants, lists, pools, terms, time_zones, walks
+from app.services.grants import UNKNOWN
 from app.services.terms import LicenceState
 from app.services.written import said
 
-UNKNOWN = Text("There is no such feature.", "Diese Funktion gibt es nicht.")
 ARCHIVED = Text("The feature is archived: nobody gets it any more.",
-                "Die Funktion ist archiviert: niemand bekommt sie mehr.")  # fmt: skip
+                "Das Merkmal ist archiviert: niemand bekommt es mehr.")  # fmt: skip
 ONE = Text("A switch is on (1) or off (0).", "Ein Schalter ist an (1) oder aus (0).")
 AFTER_START = Text("Must be after its start.", "Muss nach dem Beginn liegen.")
 EITHER = Text("Give an end or a duration, not both.", "Geben Sie ein Ende oder eine Dauer an, nicht beides.")
