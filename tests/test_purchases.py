@@ -599,7 +599,16 @@ async def test_the_lists_are_filtered_sorted_searched_and_paged(customer: Custom
         "state:in:scheduled,ended": ["third", "first"], "cancelled:eq:true": [],
     }.items():  # fmt: skip
         assert await found(customer.articles, filter=query) == expected, query
-    assert await found(customer.articles, sort="ends_at,starts_at") == ["first", "second", "third"]
+    for start, end, expected in (
+        ("2025-12-01", "2026-01-01", []), ("2026-01-31", "2026-03-01", ["first"]), ("2026-02-01", "2026-03-01", []),
+        ("2026-03-31", "2026-04-01", ["second"]), ("2025-01-01", "2200-01-01", ["third", "second", "first"]),
+    ):  # fmt: skip
+        ran = [f"starts_at:lt:{end}", f"runs_until:gt:{start}"]  # in a period, wholly or in part
+        assert await found(customer.articles, filter=ran) == expected, (start, end)
+    await done(customer.act(third, "cancel"))
+    assert await found(customer.articles, filter="runs_until:gt:2026-02-01") == ["second"]  # called off, it never runs
+    assert problem(await anna.get(everywhere, params={"filter": "runs_until:eq:2026-02-01"})) == (422, "invalid")
+    assert await found(customer.articles, sort="ends_at,starts_at") == ["first", "third", "second"]
     assert await found(customer.articles, sort="-order_number") == ["second", "first", "third"]
     assert await found(everywhere, sort="-created_at") == ["fourth", "third", "second", "first"]
     assert await found(everywhere, q="po-1") == ["fourth", "first"]

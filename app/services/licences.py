@@ -67,6 +67,7 @@ COLUMNS: Final = {
     "units": lists.Column(Licence.units, (*lists.ORDER, "in"), lists.number_of, sortable=True),
     "starts_at": lists.Column(Licence.starts_at, lists.ORDER, lists.moment, sortable=True),
     "ends_at": lists.Column(Licence.ends_at, (*lists.ORDER, "is_null"), lists.moment, sortable=True, nullable=True),
+    "runs_until": lists.Column(terms.runs_until(Licence.starts_at, terms.over_of(Licence)), lists.BOUNDS, lists.moment),
     "created_at": lists.Column(Licence.created_at, lists.ORDER, lists.moment, sortable=True),
 }
 SEARCH: Final = searched(Licence.feature, Licence.article, Licence.order_number)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Interval, and_, literal_column, or_
+from sqlalchemy import ColumnElement, DateTime, Interval, and_, case, func, literal_column, or_
 
 from app.models import Licence, SuspendedBy, utc_now
 
@@ -84,6 +84,14 @@ def in_force(term: Term | Licence, at: datetime) -> bool:
 
 
 DAY: Final = literal_column("interval '24 hours'", Interval())
+_NEVER, _FOREVER = (literal_column(f"'{moment}'", DateTime(timezone=True)) for moment in ("-infinity", "infinity"))
+
+
+def runs_until(starts: Any, over: Any) -> ColumnElement[datetime]:
+    """In SQL, what to compare a moment with to know whether something that began runs still: later than any moment
+    where it has no end, and earlier where it never began.
+    """
+    return func.coalesce(case((over <= starts, _NEVER), else_=over), _FOREVER)
 
 
 def over_of(licence: Any) -> ColumnElement[datetime]:
