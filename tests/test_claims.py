@@ -347,6 +347,11 @@ async def test_claims_are_listed_newest_first_and_filtered(world: World):
     assert first["total"] == 4
     rest = (await eva.get(here, params={"limit": 3, "cursor": first["next_cursor"]})).json()
     assert [c["resource"] for c in first["items"] + rest["items"]] == ["y", "x:2", "u", "x:1"]
+    anna, body = await world.client("Anna"), {"feature": "assets", "resource": "z", "reference": "WO-2207"}
+    made = await anna.post(here, json=body)
+    assert list(made.json())[:3] == ["id", "partner_id", "account_id"]  # as everything is shown
+    assert await found("reference:eq:WO-2207") == await found(f"user_id:eq:{world.people['Anna'].id}") == "z"
+    assert await found("reference:is_null:true", f"user_id:eq:{world.people['Eva'].id}") == "y x:2 u x:1"
 
 
 async def test_claims_of_another_account_or_partner_are_not_there(world: World):

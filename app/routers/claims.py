@@ -29,11 +29,11 @@ from app.schemas.claim import (
     ClaimBatchRead,
     ClaimCreate,
     ClaimRead,
-    FeatureKey,
     Reason,
     Reference,
     Resource,
 )
+from app.schemas.feature import FeatureKey
 from app.services import claims, counters, lists
 from app.services.tallies import Ask, Given
 from app.services.verdicts import stamp

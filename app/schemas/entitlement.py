@@ -6,7 +6,7 @@ from pydantic import Field, JsonValue
 from app.models import AccountStatus, FeatureKind, LicenceSource, Overage, PartnerStatus, SuspendedBy
 from app.policy import Role
 from app.schemas.base import Instant, Out, ShownName
-from app.schemas.claim import FeatureKey
+from app.schemas.feature import FeatureKey
 from app.schemas.property import Label
 
 INT64: dict[str, JsonValue] = {"format": "int64"}
