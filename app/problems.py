@@ -634,8 +634,10 @@ class PurchaseContinued(Problem):
 class PurchaseOpenEnded(Problem):
     status, code = 409, "purchase_open_ended"
     title = Text("The purchase has no end", "Der Kauf hat kein Ende")
-    detail = Text("It runs until it is cancelled; there is nothing to renew.",
-                  "Er läuft, bis er gekündigt wird; es gibt nichts zu verlängern.")  # fmt: skip
+    detail = Text("It runs until it is cancelled: there is nothing to renew. If what it granted had a duration that is "
+                  "over, buy the article again.",
+                  "Er läuft, bis er gekündigt wird: es gibt nichts zu verlängern. Ist die Dauer dessen, was er gab, "
+                  "abgelaufen, kaufen Sie den Artikel noch einmal.")  # fmt: skip
 
 
 class LicenceNotByHand(Problem):
