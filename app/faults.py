@@ -42,7 +42,9 @@ MESSAGES: dict[str, Text] = {
     "string_type": Text("Must be a string.", "Muss ein Text sein."),
     "string_too_short": Text("At least {min_length} characters.", "Mindestens {min_length} Zeichen."),
     "string_too_long": Text("At most {max_length} characters.", "Höchstens {max_length} Zeichen."),
-    "string_pattern_mismatch": Text("Has not the form that is asked for.", "Hat nicht die verlangte Form."),
+    "string_pattern_mismatch": Text(
+        "Must match {pattern}, a regular expression.", "Muss auf {pattern} passen, einen regulären Ausdruck."
+    ),
     "bool_type": Text("Must be true or false.", "Muss true oder false sein."),
     "int_type": Text("Must be a whole number.", "Muss eine ganze Zahl sein."),
     "int_parsing": Text("Must be a whole number.", "Muss eine ganze Zahl sein."),

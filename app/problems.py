@@ -580,9 +580,10 @@ class NotLicensed(Problem):
 
 class LicenceExhausted(Problem):
     status, code = 409, "licence_exhausted"
-    title = Text("As much is in use as is licensed", "Es ist so viel in Gebrauch, wie lizenziert ist")
-    detail = Text("Release claims, buy more, or wait until `fits_at`.",
-                  "Geben Sie etwas frei, kaufen Sie mehr, oder warten Sie bis `fits_at`.")  # fmt: skip
+    title = Text("Too little is left for this", "Dafür ist zu wenig übrig")
+    detail = Text("Release claims, buy more, or wait until `fits_at` (null: waiting does not help).",
+                  "Geben Sie etwas frei, kaufen Sie mehr, oder warten Sie bis `fits_at` (null: Warten hilft nicht)."
+                  )  # fmt: skip
     shape = EntitlementProblem
     example = {"limit": 100, "used": 100, "available": 0, "max_units_per_claim": None,
                "next_change": {"at": "2027-01-01T00:00:00.000Z", "limit": 150},
@@ -766,8 +767,10 @@ class PurchaseContinued(Problem):
 class PurchaseOpenEnded(Problem):
     status, code = 409, "purchase_open_ended"
     title = Text("The purchase has no end", "Der Kauf hat kein Ende")
-    detail = Text("It runs until it is cancelled; there is nothing to renew.",
-                  "Er läuft, bis er gekündigt wird; es gibt nichts zu verlängern.")  # fmt: skip
+    detail = Text("It runs until it is cancelled: there is nothing to renew. If what it granted had a duration that is "
+                  "over, buy the article again.",
+                  "Er läuft, bis er gekündigt wird: es gibt nichts zu verlängern. Ist die Dauer dessen, was er gab, "
+                  "abgelaufen, kaufen Sie den Artikel noch einmal.")  # fmt: skip
 
 
 class LicenceNotByHand(Problem):
@@ -806,9 +809,9 @@ class SuspendedByOperator(Problem):
 
 class TooManyLicences(Problem):
     status, code = 409, "too_many_licences"
-    title = Text("The account has too many licences of a feature", "Das Konto hat zu viele Lizenzen einer Funktion")
+    title = Text("The account has too many licences of a feature", "Das Konto hat zu viele Lizenzen eines Merkmals")
     detail = Text("At most 1,000 that are not over, of each feature: end or revoke some, or grant more units in one.",
-                  "Je Funktion höchstens 1.000, die nicht vorbei sind: beenden oder bündeln Sie einige.")  # fmt: skip
+                  "Je Merkmal höchstens 1.000, die nicht vorbei sind: beenden oder bündeln Sie einige.")  # fmt: skip
 
 
 class TooManyWebhooks(Problem):

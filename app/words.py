@@ -4,6 +4,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Mapping
+from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 
@@ -13,6 +14,11 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, Valida
 def clean(text: str) -> str:
     """Text on one line, as it is stored: NFC, without space at its ends."""
     return unicodedata.normalize("NFC", text).strip()
+
+
+def stamp(at: datetime) -> str:
+    """A moment in UTC as we write it (RFC 3339), to the millisecond."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 MAX_NAME = 120

@@ -366,7 +366,7 @@ class Requests:
         stage, of_service = actor.stage, operation.of_everybody
         if (found := stage.clients.get(of_service)) is None:
             place = "/v1/service-clients" if of_service else f"{stage.path}/api-clients"
-            body = {"name": self.unique(f"{stage.tag} client "), "scopes": ["account:read"]}
+            body = {"name": self.unique(f"{stage.tag} client "), "scopes": ["partner:read"]}
             answer = await self.operator.post(place, json=body)
             assert answer.status_code == 201, answer.text
             found = stage.clients[of_service] = answer.json()
@@ -724,7 +724,7 @@ BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
     "ClaimCreate": Requests.claimed,
     "ClaimBatch": Requests.claimed_together,
     "AccountUpdate": _unique("name", "Account {}"),
-    "ApiClientCreate": _unique("name", "Client {}", scopes=["account:read"]),
+    "ApiClientCreate": _unique("name", "Client {}", scopes=["partner:read"]),
     "ApiClientUpdate": _unique("name", "Client {}"),
     "SecretCreate": _fixed({"kind": "secret"}),
     "TokenRequest": Requests.token_request,

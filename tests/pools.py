@@ -1,6 +1,7 @@
 """Features, licences and articles as rows, for tests of what is made of them; and what must be true of all claims."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -66,9 +67,10 @@ async def change(world: World, account: Account, licence_id: UUID, **values: Any
 
 async def article(world: World, number: str, amount: str, *grants: dict[str, Any], **given: Any) -> str:
     """An article of the catalogue."""
+    own: dict[str, Any] = {"name": {"en": number}, "description": {}, "currency": "EUR", "search": number,
+                           "billing_period": BillingPeriod.MONTHLY}  # fmt: skip
     async with world.transaction(PLATFORM) as db:
-        db.add(Article(number=number, name={"en": number}, description={}, amount=amount, currency="EUR", search=number,  # pyright: ignore[reportArgumentType] - a number as one writes it
-                       billing_period=BillingPeriod.MONTHLY, grants=list(grants), **given))  # fmt: skip
+        db.add(Article(number=number, amount=Decimal(amount), grants=list(grants), **own | given))
     return number
 
 

@@ -599,7 +599,7 @@ POLICY = {
     "partner_member:read": "OA",                          "partner_member:manage": "OA",
     "property:read": "OAMV",      "property:manage": "OA",
     "view:read": "OAMV",          "view:manage": "OAM",
-    "account:create": "OAM",      "account:list": "OAMV", "account:read": "OAMVaevS",   "account:update": "OAM",
+    "account:create": "OAM",      "account:list": "OAMV", "account:read": "OAMVaev",    "account:update": "OAM",
     "account:enter": "aev",       "account_price_model:set": "OA",
     "account:import": "OAM",      "account_import:read": "OAMV", "job:read": "OAMV",
     "account_member:read": "OAMVaev",                     "account_member:manage": "OAMa",

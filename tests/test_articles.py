@@ -143,6 +143,15 @@ PRICES: list[tuple[Any, Any]] = [
 ]  # fmt: skip
 
 
+async def test_what_has_not_the_right_form_is_told_the_form(olivia: AsyncClient):
+    grants = [{"feature": "assets", "units": 1, "duration": "P1.5M"}]
+    for language, said in (("en", "Must match ^P[1-9][0-9]{0,3}[DWMY]$, a regular expression."),
+                           ("de", "Muss auf ^P[1-9][0-9]{0,3}[DWMY]$ passen, einen regulären Ausdruck.")):  # fmt: skip
+        answer = await olivia.post(ARTICLES, json=PLAIN | {"grants": grants}, headers={"Accept-Language": language})
+        (fault,) = answer.json()["errors"]
+        assert (fault["pointer"], fault["detail"]) == ("/grants/0/duration", said)
+
+
 async def test_prices_are_exact_amounts_of_a_currency(olivia: AsyncClient):
     await olivia.post(ARTICLES, json=PLAIN)
     for n, (price, expected) in enumerate(PRICES):

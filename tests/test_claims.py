@@ -98,7 +98,7 @@ async def test_above_the_limit_nothing_passes_and_the_answer_says_how_much_there
     german = await eva.post(
         f"{at(account)}/claims", json={"feature": "assets", "resource": "b"}, headers={"Accept-Language": "de"}
     )
-    assert german.json()["title"] == "Es ist so viel in Gebrauch, wie lizenziert ist"
+    assert german.json()["title"] == "Dafür ist zu wenig übrig"
     await nothing_is_lost(owner)
 
 
@@ -304,6 +304,25 @@ async def test_claim_is_released_by_its_id_or_by_its_resource_once(world: World,
     await nothing_is_lost(owner)
 
 
+async def test_resource_that_was_claimed_anew_meanwhile_keeps_its_new_claim(world: World, owner: Owner):
+    """Whoever releases a claim by its id waits for the pool; by then the resource may hold another one."""
+    account = await shop(world)
+    eva = await world.client("Eva")
+    old, new = (await claim(eva, account, "a", 2)).headers["location"], new_id()
+    async with owner.transaction():
+        await owner.rows("SELECT FROM usages FOR UPDATE")
+        releasing = asyncio.create_task(eva.delete(old))
+        assert await asyncio.wait({releasing}, timeout=0.1) == (set(), {releasing})
+        await owner.rows("UPDATE claims SET released_at = now()")
+        await owner.rows(
+            "INSERT INTO claims (partner_id, id, account_id, feature, resource, units, actor, user_id, created_at)"
+            " SELECT partner_id, $1, account_id, feature, resource, units, actor, user_id, now() FROM claims", new,
+        )  # fmt: skip
+    assert (await releasing).status_code == 204
+    assert (await eva.get(f"{at(account)}/claims/{new}")).json()["released_at"] is None
+    assert await used(owner) == 2
+
+
 async def test_claims_are_listed_newest_first_and_filtered(world: World):
     account = await shop(world)
     await feature(world, "users", default=5)
@@ -328,6 +347,11 @@ async def test_claims_are_listed_newest_first_and_filtered(world: World):
     assert first["total"] == 4
     rest = (await eva.get(here, params={"limit": 3, "cursor": first["next_cursor"]})).json()
     assert [c["resource"] for c in first["items"] + rest["items"]] == ["y", "x:2", "u", "x:1"]
+    anna, body = await world.client("Anna"), {"feature": "assets", "resource": "z", "reference": "WO-2207"}
+    made = await anna.post(here, json=body)
+    assert list(made.json())[:3] == ["id", "partner_id", "account_id"]  # as everything is shown
+    assert await found("reference:eq:WO-2207") == await found(f"user_id:eq:{world.people['Anna'].id}") == "z"
+    assert await found("reference:is_null:true", f"user_id:eq:{world.people['Eva'].id}") == "y x:2 u x:1"
 
 
 async def test_claims_of_another_account_or_partner_are_not_there(world: World):

@@ -91,7 +91,7 @@ async def fleet(world: World) -> tuple[Partner, dict[str, Account], AsyncClient]
     partner = await world.partner(Anna=R.PARTNER_ADMIN)
     anna = await world.client("Anna")
     await feature(world)
-    await feature(world, "users", default=4)
+    await feature(world, "users", default=8)
     accounts: dict[str, Account] = {}
     for name, units, used, ends in (("Zero", 10, 0, 5), ("Half", 10, 5, None), ("Most", 10, 8, 20), ("Full", 10, 10, 40),
                                     ("Over", 4, 6, None), ("None", 0, 3, None)):  # fmt: skip
@@ -117,13 +117,13 @@ async def test_partner_sees_who_is_near_a_limit_over_it_or_ends_soon(world: Worl
     assert await found(assets) == "None:1000000 Over:150 Full:100 Most:80 Half:50 Zero:0"
     assert await found(assets, "usage_percent:gte:80") == "None:1000000 Over:150 Full:100 Most:80"
     assert await found(assets, "over:eq:true") == "None:1000000 Over:150"
-    assert await found("feature:eq:users") == "Half:75"
+    assert await found("feature:eq:users") == "Half:37"
     assert await found(f"expires_at:lt:{in_days(30).date()}", sort="expires_at") == "Zero:0 Most:80"
     assert await found(assets, sort="expires_at,account_name") == (
         "Zero:0 Most:80 Full:100 Half:50 None:1000000 Over:150"
     )
     assert await found(assets, sort="account_name") == "Full:100 Half:50 Most:80 None:1000000 Over:150 Zero:0"
-    assert await found(f"account_id:eq:{accounts['Half'].id}", sort="feature") == "Half:50 Half:75"
+    assert await found(f"account_id:eq:{accounts['Half'].id}", sort="feature") == "Half:50 Half:37"
     assert await found(q="ful") == "Full:100"
     assert problem(await anna.get(path, params={"filter": "account_id:eq:x"})) == (422, "invalid")
     over = next(i for i in (await anna.get(path, params={"q": "over"})).json()["items"])

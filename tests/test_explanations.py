@@ -21,6 +21,7 @@ from app.models import (
     SuspendedBy,
     User,
     UserStatus,
+    new_id,
 )
 from app.policy import ACCOUNT_ROLES, PARTNER_ROLES, Role
 from app.problems import KINDS
@@ -169,6 +170,8 @@ async def test_explanation_tells_each_step_with_its_facts(world: World):
     ends = in_days(20)
     bought = await licence(world, account, key, 4, ends_at=ends, article="A-100", order_number="O-1")
     await licence(world, account, key, 5, starts_at=in_days(30))
+    await licence(world, account, key, 0, starts_at=in_days(-9))
+    await licence(world, account, key, 7, starts_at=in_days(-99), ends_at=in_days(-98))
     assert (await claim(clients["Adam"], account, "a", 4, key)).status_code == 201
     vera = (await clients["Vera"].get(f"{at(account)}/entitlements/{key}/explanation", params={"units": 3})).json()
     assert (vera["user_id"], vera["allowed"], vera["code"]) == (str(world.people["Vera"].id), False, "forbidden")
@@ -182,16 +185,19 @@ async def test_explanation_tells_each_step_with_its_facts(world: World):
         ("limit", "licence_exhausted"),
     ]  # fmt: skip
     assert [(x["state"], x["units"], x["counts"]) for x in vera["licences"]] == [
+        ("active", 0, True),
         ("active", 4, True),
         ("scheduled", 5, False),
+        ("expired", 7, False),
     ]
-    first = vera["licences"][0]
+    first = vera["licences"][1]
     assert (first["id"], first["article"], first["order_number"]) == (str(bought), "A-100", "O-1")
     assert vera["next_change"] == {"at": first["ends_at"], "limit": 0}
-    assert [r["kind"] for r in vera["remedies"]] == ["change_role", "release", "wait"]
+    assert [r["kind"] for r in vera["remedies"]] == ["change_role", "release", "claim_less", "wait"]
     assert vera["remedies"][0]["role"] == "account_editor"
     assert vera["remedies"][1]["units"] == 1
-    assert vera["remedies"][2]["at"] == vera["licences"][1]["starts_at"]
+    assert vera["remedies"][2]["units"] == 2
+    assert vera["remedies"][3]["at"] == vera["licences"][2]["starts_at"]
     assert problem(await clients["Nils"].get(f"{at(account)}/entitlements/{key}/explanation")) == (404, "not_found")
     unknown = await clients["Adam"].get(f"{at(account)}/entitlements/unheard_of/explanation")
     assert problem(unknown) == (404, "not_found")
@@ -208,6 +214,18 @@ async def test_user_who_may_not_sign_in_is_explained_as_such(world: World):
     assert problem(await claim(clients["Edda"], account, "a", key=key)) == (401, "unauthenticated")
 
 
+async def test_of_strangers_an_explanation_says_nothing_not_even_that_there_are_such(world: World):
+    _, account, clients = await crowd(world)
+    key, adam = await feature(world, default=1), clients["Adam"]
+    async with world.transaction(PLATFORM) as db:
+        (await db.get_one(User, world.people["Nils"].id)).status = UserStatus.SUSPENDED
+    about = f"{at(account)}/entitlements/{key}/explanation"
+    said = [(await adam.get(about, params={"user_id": str(user_id)})).json() | {"user_id": ""}
+            for user_id in (world.people["Nils"].id, new_id())]  # fmt: skip
+    assert said[0] == said[1]
+    assert (said[0]["code"], said[0]["account_role"], said[0]["partner_role"]) == ("not_a_member", None, None)
+
+
 # --- remedies ---
 
 
@@ -222,8 +240,7 @@ async def bought(world: World, account: Account, remedy: dict[str, Any], key: st
 
 
 async def remedies(client: AsyncClient, account: Account, key: str, units: int) -> dict[str, dict[str, Any]]:
-    answer = await client.get(f"{at(account)}/entitlements/{key}/explanation", params={"units": units})
-    return {remedy["kind"]: remedy for remedy in answer.json()["remedies"]}
+    return {remedy["kind"]: remedy for remedy in (await explained(client, account, key, units))["remedies"]}
 
 
 async def test_cheapest_article_that_gives_enough_is_named_and_it_helps(world: World):
@@ -272,7 +289,7 @@ async def test_cheapest_article_that_gives_enough_is_named_and_it_helps(world: W
 
 @pytest.mark.parametrize("overage", list(Overage))
 @pytest.mark.parametrize("default", [0, 7])
-async def test_whatever_a_remedy_says_turns_the_verdict(world: World, overage: Overage, default: int):
+async def test_what_a_remedy_says_to_buy_turns_the_verdict(world: World, overage: Overage, default: int):
     _, account, clients = await crowd(world)
     key, adam = await feature(world, overage=overage, default=default), clients["Adam"]
     await article(world, "PIECE", "1.00", grant(units=3))
@@ -298,3 +315,85 @@ async def test_claims_that_are_too_large_may_be_made_smaller_and_switches_be_swi
     said = await remedies(adam, account, switch, 1)
     assert said["buy"]["article"] == "API"
     assert await remedies(adam, account, switch, 2) == {}
+
+
+async def explained(client: AsyncClient, account: Account, key: str, units: int) -> dict[str, Any]:
+    answer = await client.get(f"{at(account)}/entitlements/{key}/explanation", params={"units": units})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_cheapest_article_of_each_currency_is_named_the_price_models_currency_first(world: World):
+    _, account, clients = await crowd(world)
+    key, adam = await feature(world), clients["Adam"]
+
+    async def named(units: int) -> list[tuple[str, int, dict[str, str]]]:
+        said = (await explained(adam, account, key, units))["remedies"]
+        assert {remedy["kind"] for remedy in said} <= {"buy"}
+        return [(remedy["article"], remedy["quantity"], remedy["price"]) for remedy in said]
+
+    assert await named(1) == []
+    for number, amount, units, currency in [
+        ("EUR-1", "3.00", 1, "EUR"), ("EUR-9", "9.00", 9, "EUR"), ("CHF-1", "0.5", 1, "CHF"), ("JPY-1", "100", 1, "JPY"),
+        ("CHF-9", "0.0042", 2, "CHF"), ("BHD-9", "999999999999.9999", 9, "BHD"), ("EUR-2", "20.00", 2, "EUR"),
+    ]:  # fmt: skip
+        await article(world, number, amount, grant(units=units), currency=currency)
+    chf, jpy = ("CHF-9", 2, {"amount": "0.0084", "currency": "CHF"}), ("JPY-1", 4, {"amount": "400", "currency": "JPY"})
+    eur = ("EUR-9", 1, {"amount": "9.00", "currency": "EUR"})
+    bhd = ("BHD-9", 1, {"amount": "999999999999.9999", "currency": "BHD"})
+    assert await named(4) == [eur, chf, bhd, jpy]  # most articles are sold in EUR, then in CHF
+    async with world.transaction(PLATFORM) as db:
+        db.add(PriceModel(key="gold", name={"en": "Gold"}, description={}, search="gold", article_prices=[
+            {"article": "JPY-1", "price": {"amount": "80", "currency": "JPY"}}]))  # fmt: skip
+    async with world.transaction(account.partner_id) as db:
+        (await db.get_one(Account, (account.partner_id, account.id))).price_model = "gold"
+    jpy = ("JPY-1", 4, {"amount": "320", "currency": "JPY"})
+    assert await named(4) == [jpy, eur, chf, bhd]
+    assert [(number, pieces) for number, pieces, _ in await named(1001)] == [
+        ("EUR-9", 112), ("BHD-9", 112), ("CHF-9", 501),  # no more than a thousand pieces
+    ]  # fmt: skip
+
+
+STOPPED: dict[str, Any] = {"units": 4, "suspended_by": SuspendedBy.PARTNER, "suspended_at": in_days(-1)}
+TIGHT: dict[str, tuple[list[dict[str, Any]], int, int, set[str]]] = {
+    "some are left": ([{"units": 4}], 3, 4, {"release", "claim_less"}),
+    "none is left": ([{"units": 4}], 4, 1, {"release"}),
+    "more than there ever are": ([{"units": 4}], 1, 5, {"claim_less"}),
+    "capped": ([{"units": 9, "max_units_per_claim": 2}], 2, 3, {"claim_less"}),
+    "capped, and none is left": ([{"units": 2, "max_units_per_claim": 2}], 2, 3, set()),
+    "suspended": ([STOPPED], 0, 3, {"resume_licence"}),
+    "suspended in part": ([{"units": 2}, STOPPED], 2, 3, {"resume_licence"}),
+    "suspended and too few": ([STOPPED], 0, 5, set()),
+    "suspended before it begins": ([STOPPED | {"starts_at": in_days(2)}], 0, 1, set()),
+}
+"""Licences, units in use, units that are asked about, and the ways out that cost nothing."""
+
+
+@pytest.mark.parametrize("case", TIGHT)
+async def test_every_way_out_that_is_offered_is_one(world: World, case: str):
+    """Each is gone for real, and what it promises passes then."""
+    _, account, clients = await crowd(world)
+    adam, anna = clients["Adam"], await world.client("Anna")
+    licences, used, units, ways = TIGHT[case]
+    key = await feature(world)
+    rows = [await licence(world, account, key, **given) for given in licences]
+    for n in range(used):
+        assert (await claim(adam, account, f"{n}", 1, key)).status_code == 201
+    said = await explained(adam, account, key, units)
+    assert said["code"] == next(step["code"] for step in said["steps"] if not step["passed"])
+    assert {step["step"]: step["passed"] for step in said["steps"]}["limit"] == (used + units <= said["reach"])
+    offered = {remedy["kind"]: remedy for remedy in said["remedies"]}
+    assert offered.keys() == ways
+
+    if fewer := offered.get("claim_less"):
+        assert (await claim(adam, account, "more", fewer["units"] + 1, key)).is_error
+        made = await claim(adam, account, "fewer", fewer["units"], key)
+        assert (made.status_code, (await adam.delete(made.headers["location"])).status_code) == (201, 204)
+    for n in range(offered.get("release", {"units": 0})["units"]):
+        assert problem(await claim(adam, account, "wanted", units, key)) == (409, "licence_exhausted")
+        await adam.delete(f"{at(account)}/claims", params={"feature": key, "resource": f"{n}"})
+    if "resume_licence" in offered:
+        stopped = [row for row, given in zip(rows, licences, strict=True) if "suspended_by" in given]
+        assert [(await anna.post(f"{at(account)}/licences/{row}/resume")).status_code for row in stopped] == [200]
+    passes = bool(ways - {"claim_less"})
+    assert ((await claim(adam, account, "wanted", units, key)).status_code == 201) == passes

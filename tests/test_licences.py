@@ -317,7 +317,7 @@ async def test_a_licence_that_starts_and_ends_this_second_is_what_the_clock_make
 
 async def test_the_database_works_out_the_state_that_the_clock_says(customer: Customer):
     """Every combination of start, end, grace, suspension and revocation: the filter finds what is shown."""
-    now, days = terms.now(), (-40, -20, -5, 5, None)
+    now, days = terms.now(), (-40, -20, -5, 5, 10, None)
     rows = [
         Licence(
             partner_id=customer.partner.id, account_id=customer.account.id, feature="assets", units=1, grace_days=grace,
@@ -367,6 +367,7 @@ async def test_the_lists_are_filtered_sorted_searched_and_paged(customer: Custom
         f"account_article_id:eq:{bought['id']}": ["bought"], "units:gt:5": ["other", "bought"],
         f"ends_at:lte:{end}": ["other", "trial"], "ends_at:is_null:true": ["switch", "bought"],
         "state:eq:scheduled": ["switch"], "state:in:active,grace": ["other", "trial", "bought"],
+        f"runs_until:gt:{after(days=2)}": ["trial", "switch", "bought"], f"runs_until:lte:{end}": ["other", "trial"],
     }.items():  # fmt: skip
         assert await found(everywhere, filter=query) == expected, query
     assert await found(everywhere, q="po-2") == ["bought"]
@@ -375,6 +376,11 @@ async def test_the_lists_are_filtered_sorted_searched_and_paged(customer: Custom
     assert (page["total"], await found(everywhere, limit=1, cursor=page["next_cursor"])) == (4, ["trial"])
     for query in ("state:eq:gone", "source:eq:gift", "units:gt:x", "account_article_id:eq:x"):
         assert faults(await customer.anna.get(here, params={"filter": query})) == [("query:filter", "invalid_value")]
+    graced = await granted(customer, starts_at=after(days=-9), ends_at=after(days=-1), grace_days=3)
+    names[graced["id"]] = "graced"
+    for days, expected in ((1, ["graced"]), (3, [])):
+        ran = ["starts_at:lt:" + after(days=-2), "runs_until:gt:" + after(days=days)]
+        assert await found(here, filter=ran) == expected  # days of grace included
 
 
 # --- price models ---

@@ -334,6 +334,13 @@ async def test_a_purchase_that_has_not_begun_is_called_off_and_gives_nothing_eve
         assert await customer.limit("assets", utc_now() + timedelta(days=days)) == 0
     assert await customer.limit("assets", moment(start)) == 0
     assert problem(await customer.act(bought, "cancel")) == (409, "purchase_over")
+    (licence,) = await customer.licences()
+    assert (licence["state"], licence["over_at"]) == ("expired", start)
+    assert await customer.licences(filter="state:eq:scheduled") == []
+    assert problem(await customer.anna.post(f"{customer.here}/licences/{licence['id']}/suspend",
+                                            json={"reason": "Unpaid."})) == (409, "licence_over")  # fmt: skip
+    overview = await done(customer.anna.get(f"{customer.here}/overview"))
+    assert (overview["articles"], overview["licences"], overview["entitlements"]) == ([], [], [])
 
 
 async def test_a_date_outside_the_period_and_a_second_cancellation_are_refused(customer: Customer):
@@ -363,6 +370,13 @@ async def test_a_licence_that_is_over_or_revoked_already_stays_as_it_was(custome
     after_grace, still_over = await customer.licences()
     assert still_over == over
     assert (after_grace["state"], after_grace["over_at"]) == ("expired", ended["ends_at"])
+
+    bought = await customer.buy("S-10")
+    (licence,) = await customer.licences(filter=f"account_article_id:eq:{bought['id']}")
+    path = f"{customer.here}/licences/{licence['id']}"
+    revoked = await done(customer.anna.post(f"{path}/revoke", json={"reason": "A mistake."}))
+    await done(customer.act(bought, "cancel"))
+    assert await done(customer.anna.get(path)) == revoked
 
 
 # --- renewing ---
@@ -496,6 +510,36 @@ async def test_what_operators_suspended_of_a_purchase_stays_so_in_the_one_that_c
     assert await customer.limit("assets", utc_now()) >= 10
 
 
+async def test_a_suspension_survives_an_article_that_does_not_grant_the_feature(customer: Customer):
+    """From A to B and back, or further: the latest licence of the feature on the way decides."""
+    olga = await customer.world.client("Olga", operator=True)
+    path, told = f"{customer.here}/licences", {"reason": "Unpaid."}
+
+    async def upgraded(purchase: dict[str, Any], article: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        new = await done(customer.act(purchase, "upgrade", article=article), 201)
+        found = await customer.licences(filter=f"account_article_id:eq:{new['id']}")
+        return new, {licence["feature"]: licence for licence in found}
+
+    purchase = await customer.buy("L-100")
+    switch = next(x for x in await customer.licences() if x["feature"] == "api_access")
+    stopped = await done(olga.post(f"{path}/{switch['id']}/suspend", json=told))
+    for _ in range(2):
+        purchase, found = await upgraded(purchase, "S-10")
+        assert found.keys() == {"assets"}
+        assert found["assets"]["state"] == "active"
+    purchase, found = await upgraded(purchase, "L-100")
+    assert found["api_access"]["suspension"] == stopped["suspension"]
+    assert found["assets"]["suspension"] is None
+    assert await customer.limit("api_access", utc_now()) == 0
+    await done(olga.post(f"{path}/{found['api_access']['id']}/resume"))
+    purchase, _ = await upgraded(purchase, "S-10")
+    purchase, found = await upgraded(purchase, "L-100")
+    assert found["api_access"]["suspension"] is None  # what was lifted stays lifted
+    other = await customer.buy("L-100")
+    (anew,) = await customer.licences(filter=[f"account_article_id:eq:{other['id']}", "feature:eq:api_access"])
+    assert anew["suspension"] is None
+
+
 async def test_an_upgrade_that_is_refused_leaves_the_purchase_as_it_was(customer: Customer):
     await shop.article(customer.world, "OLD", archived_at=datetime.now(UTC))
     await shop.article(customer.world, "HUGE", shop.grant("assets", 10**9))
@@ -555,7 +599,16 @@ async def test_the_lists_are_filtered_sorted_searched_and_paged(customer: Custom
         "state:in:scheduled,ended": ["third", "first"], "cancelled:eq:true": [],
     }.items():  # fmt: skip
         assert await found(customer.articles, filter=query) == expected, query
-    assert await found(customer.articles, sort="ends_at,starts_at") == ["first", "second", "third"]
+    for start, end, expected in (
+        ("2025-12-01", "2026-01-01", []), ("2026-01-31", "2026-03-01", ["first"]), ("2026-02-01", "2026-03-01", []),
+        ("2026-03-31", "2026-04-01", ["second"]), ("2025-01-01", "2200-01-01", ["third", "second", "first"]),
+    ):  # fmt: skip
+        ran = [f"starts_at:lt:{end}", f"runs_until:gt:{start}"]  # in a period, wholly or in part
+        assert await found(customer.articles, filter=ran) == expected, (start, end)
+    await done(customer.act(third, "cancel"))
+    assert await found(customer.articles, filter="runs_until:gt:2026-02-01") == ["second"]  # called off, it never runs
+    assert problem(await anna.get(everywhere, params={"filter": "runs_until:eq:2026-02-01"})) == (422, "invalid")
+    assert await found(customer.articles, sort="ends_at,starts_at") == ["first", "third", "second"]
     assert await found(customer.articles, sort="-order_number") == ["second", "first", "third"]
     assert await found(everywhere, sort="-created_at") == ["fourth", "third", "second", "first"]
     assert await found(everywhere, q="po-1") == ["fourth", "first"]

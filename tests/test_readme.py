@@ -14,6 +14,8 @@ from tests.processes import SECONDS, Shell
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(bash|json|text)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 NEXT = "--- next block ---"
+GUIDES = ("catalogue", "buying", "licences-and-claims", "licence-file", "notices")
+"""The documents whose commands can be pasted after the tour, in this order."""
 
 
 def pattern(shown: str) -> str:
@@ -21,12 +23,19 @@ def pattern(shown: str) -> str:
     return ".*?".join(re.escape(re.sub(r"\s", "", part)) for part in shown.split("…"))
 
 
+def commands_of(guide: str) -> str:
+    """The indented commands of a document; not what they are told in return, nor code in other languages."""
+    text = re.sub(r"^```.*?^```$", "", (ROOT / "docs" / f"{guide}.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    return "".join(f"{line[4:]}\n" for line in text.splitlines() if line.startswith("    "))
+
+
 @pytest.mark.slow
-def test_tour_prints_what_the_readme_shows():
+def test_tour_prints_what_the_readme_shows_and_the_guides_go_on_from_there():
+    """Every command of the guides must be answered with success, too: curl says if it is not."""
     with tempfile.TemporaryDirectory(prefix="tenantry-tour-") as home:
         shell = Shell(Path(home))
         with shell.serving():
-            said = run_tour(shell)
+            *said, _ = run_tour(shell)
     commands = 0
     for kind, shown in BLOCKS:
         if kind == "bash":
@@ -38,9 +47,13 @@ def test_tour_prints_what_the_readme_shows():
 
 
 def run_tour(shell: Shell) -> list[str]:
-    """What each of the README's blocks prints (behind an empty first entry), in one bash with a terminal to read from."""
+    """What each of the README's blocks prints (behind an empty first entry), in one bash with a terminal to read from;
+    and last what all the commands of the guides print.
+    """
     blocks = [block for kind, block in BLOCKS if kind == "bash"]
     script = "set -euo pipefail\n" + "".join(f"echo '{NEXT}'\n{block}" for block in blocks)
+    script += f"echo '{NEXT}'\n" + 'curl() { command curl --silent --show-error --fail-with-body "$@"; }\n'
+    script += "".join(map(commands_of, GUIDES))
     address = "API=http://127.0.0.1:8000\n"
     assert script.count(address) == 1
     terminal, stdin = os.openpty()

@@ -94,7 +94,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "turnstile": {"access", "bearer", "express", "idempotency", "lines", "models", "policy", "problems", "queues", "recent", "standing"},
     "door": {"access", "bearer", "express", "lines", "models", "policy", "recent", "standing"},
     "routers": {"access", "config", "db", "delivering", "door", "downloads", "express", "faults", "follows", "gate", "idempotency", "lanes", "metrics", "models",
-                "networks", "outbound", "policy", "post", "problems", "proofs", "rest", "schemas", "security", "services", "sheets", "tenancy", "turnstile", "uploads"},
+                "networks", "outbound", "policy", "post", "problems", "proofs", "rest", "schemas", "security", "services", "sheets", "tenancy", "turnstile", "uploads", "words"},
     "worker": {"bells", "config", "db", "delivering", "importing", "limits", "metrics", "models", "post", "security", "services", "tenancy"},
     "migrate": {"db", "models"},
     "main": {"access", "bells", "config", "contract", "db", "downloads", "edge", "faults", "lanes", "limits", "lines",

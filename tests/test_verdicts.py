@@ -116,7 +116,7 @@ def test_first_step_that_fails_decides_and_all_that_fail_are_named():
     verdict = judge(blocked, Supply(None, (), NOW), 0, 1)
     assert verdict.failed == {
         Step.USER: "unauthenticated", Step.PARTNER: "partner_suspended", Step.ROLE: "forbidden",
-        Step.ACCOUNT: "account_suspended", Step.LICENCE: "not_licensed",
+        Step.ACCOUNT: "account_suspended", Step.LICENCE: "not_licensed", Step.LIMIT: "licence_exhausted",
     }  # fmt: skip
     assert (verdict.step, verdict.code) == (Step.USER, "unauthenticated")
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from app import words
 from app.access import in_account
 from app.db import Db
 from app.express import line_of
@@ -29,14 +30,13 @@ from app.schemas.claim import (
     ClaimBatchRead,
     ClaimCreate,
     ClaimRead,
-    FeatureKey,
     Reason,
     Reference,
     Resource,
 )
+from app.schemas.feature import FeatureKey
 from app.services import claims, counters, lists
 from app.services.tallies import Ask, Given
-from app.services.verdicts import stamp
 from app.turnstile import Turnstile, at_turnstile
 
 ACCOUNT = "/v1/partners/{partner_id}/accounts/{account_id}"
@@ -87,7 +87,7 @@ def _made(request: Request, given: Given) -> Response:
     shown = claims.shown(given.claim, over_limit=bool(given.over_limit))
     headers = {"ETag": f'"{claims.etag(given.claim)}"', "Location": f"{request.scope['path']}/{given.claim.id}"}
     if given.new:
-        body = orjson.dumps(shown | {"created_at": stamp(given.claim.created_at)})
+        body = orjson.dumps(shown | {"created_at": words.stamp(given.claim.created_at)})
     else:
         body = ClaimRead.model_validate(shown).model_dump_json()
     return Response(body, 201 if given.new else 200, headers, "application/json")

@@ -131,7 +131,7 @@ GivenInstant = Annotated[
 ]
 Instant = Annotated[
     datetime,
-    PlainSerializer(lambda at: at.isoformat(timespec="milliseconds").replace("+00:00", "Z"), return_type=str),
+    PlainSerializer(words.stamp, return_type=str),
     Field(
         description="Moment in UTC (RFC 3339).",
         examples=["2026-11-23T09:30:00.000Z"],

@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 from app import words
 from app.policy import Actor
 from app.schemas.base import In, Instant, Out
-from app.schemas.property import KEY
+from app.schemas.feature import FeatureKey
 
 
 def _printable(value: str) -> str:
@@ -16,9 +16,6 @@ def _printable(value: str) -> str:
     return value
 
 
-FeatureKey = Annotated[
-    str, Field(pattern=KEY, max_length=40, description="Key of a feature of the catalogue.", examples=["assets"])
-]
 Resource = Annotated[
     str,
     Field(

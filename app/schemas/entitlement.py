@@ -6,7 +6,7 @@ from pydantic import Field, JsonValue
 from app.models import AccountStatus, FeatureKind, LicenceSource, Overage, PartnerStatus, SuspendedBy
 from app.policy import Role
 from app.schemas.base import Instant, Out, ShownName
-from app.schemas.claim import FeatureKey
+from app.schemas.feature import FeatureKey
 from app.schemas.property import Label
 
 INT64: dict[str, JsonValue] = {"format": "int64"}
@@ -130,10 +130,16 @@ class ExplainedLicence(Out):
 
 
 class RemedyPrice(Out):
-    """An exact amount of money."""
+    """What a remedy costs: an amount of a currency, with as many decimal places as that has, or as it needs."""
 
-    amount: Annotated[str, Field(max_length=24, pattern=r"^[0-9]+\.[0-9]{2,4}$", examples=["49.00"])]
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", min_length=3, max_length=3, examples=["EUR"])]
+    amount: Annotated[
+        str,
+        Field(max_length=20, pattern=r"^[0-9]{1,15}(\.[0-9]{1,4})?$", description="Decimal number.",
+              examples=["49.00"]),
+    ]  # fmt: skip
+    currency: Annotated[
+        str, Field(pattern=r"^[A-Z]{3}$", min_length=3, max_length=3, description="ISO 4217.", examples=["EUR"])
+    ]
 
 
 class Remedy(Out):
@@ -142,12 +148,13 @@ class Remedy(Out):
     kind: Annotated[
         Literal[
             "activate_user", "join", "change_role", "resume_partner", "resume_account", "restore_account", "release",
-            "claim_less", "wait", "buy", "widen_scopes",
+            "claim_less", "resume_licence", "wait", "buy", "widen_scopes",
         ],
         Field(
             description="`join`: become a member with `role`; `change_role`: to `role`; `release`: claims of so many "
-            "`units`; `claim_less`: at most `units` at once; `wait`: until `at`; `buy`: `quantity` of `article`; "
-            "`widen_scopes`: give the API client the scope `claim:manage`."
+            "`units`; `claim_less`: at most `units` at once; `resume_licence`: those of `licences` that are suspended "
+            "(`suspended_by` says whose people may); `wait`: until `at`; `buy`: `quantity` of `article`, the cheapest "
+            "of its currency; `widen_scopes`: give the API client the scope `claim:manage`."
         ),
     ]  # fmt: skip
     role: Annotated[Role | None, Field(description="The role of the least rights that may claim.")]
@@ -163,11 +170,13 @@ class Remedy(Out):
     article: Annotated[
         str | None,
         Field(
-            max_length=40, description="Number of the cheapest article that gives enough; compared within one currency."
+            max_length=40,
+            description="Number of the cheapest article of this currency that gives enough.",
+            examples=["LIC-A-10"],
         ),
     ]
     article_name: Label | None
-    quantity: Annotated[int | None, Field(ge=1, le=1000)]
+    quantity: Annotated[int | None, Field(ge=1, le=1000, description="How many pieces of it are enough.")]
     price: Annotated[RemedyPrice | None, Field(description="Of the whole quantity, for one billing period.")]
 
 
@@ -193,7 +202,8 @@ class ExplanationRead(EntitlementRead):
         list[Remedy],
         Field(max_length=20,
               description="What would make the claim pass, step by step; for too few units, the ways to choose from: "
-              "first what costs nothing, then the cheapest purchase. Empty when it passes."),
+              "first what costs nothing, then the cheapest purchase of each currency, beginning with the one in which "
+              "the account's price model has most prices. Empty when it passes, or nothing would help."),
     ]  # fmt: skip
 
 

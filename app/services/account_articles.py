@@ -13,7 +13,7 @@ from app import words
 from app.models import Account, AccountArticle
 from app.policy import Access
 from app.problems import NotFound
-from app.services import accounts, events, licence_grants, licences, lists, prices, walks
+from app.services import accounts, events, licence_grants, licences, lists, prices, terms, walks
 from app.services.written import said
 
 
@@ -53,6 +53,9 @@ COLUMNS: Final = {
     "starts_at": lists.Column(AccountArticle.starts_at, lists.ORDER, lists.moment, sortable=True),
     "ends_at": lists.Column(
         AccountArticle.ends_at, (*lists.ORDER, "is_null"), lists.moment, sortable=True, nullable=True
+    ),
+    "runs_until": lists.Column(
+        terms.runs_until(AccountArticle.starts_at, AccountArticle.ends_at), lists.BOUNDS, lists.moment
     ),
     "created_at": lists.Column(AccountArticle.created_at, lists.ORDER, lists.moment, sortable=True),
 }

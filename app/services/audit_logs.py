@@ -9,6 +9,7 @@ import orjson
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import words
 from app.models import Event, first_id
 from app.policy import Access, Actor
 from app.services import columns, events, lists, partners, readings, walks
@@ -114,7 +115,7 @@ async def pieces(db: AsyncSession, access: Access, query: lists.Query, writer: W
 
 def _row(entry: Mapping[str, Any]) -> list[Any]:
     cells = {name: value if value is None or type(value) is int else str(value) for name, value in entry.items()}
-    cells["occurred_at"] = entry["occurred_at"].isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    cells["occurred_at"] = words.stamp(entry["occurred_at"])
     for side in ("before", "after"):
         cells[side] = None if entry[side] is None else orjson.dumps(entry[side]).decode()
     return [cells[name] for name in HEADER]

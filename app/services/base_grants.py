@@ -6,20 +6,18 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, case, exists, func, or_, select, update
+from sqlalchemy import ARRAY, case, func, or_, select, update
 from sqlalchemy import Text as Text_
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from app.express import Driver, Prepared, line_of, param
 from app.models import Event, Licence, LicenceSource, PriceModel, SuspendedBy, new_id, utc_now
 from app.policy import Access
-from app.services import bulks, events, pools, terms
+from app.services import bulks, events, pools, suspensions, terms
+from app.services.pools import Pool
+from app.services.suspensions import FREE, Suspension
 
 Row = dict[str, Any]
-Pool = tuple[UUID, str]
-"""An account and the key of a feature."""
-FREE: Final[Row] = {"suspended_at": None, "suspended_by": None, "suspension_reason": None}
 
 
 class Move(NamedTuple):
@@ -46,7 +44,8 @@ async def move(db: AsyncSession, access: Access, moves: Sequence[Move]) -> None:
     beginning = [(m.account_id, m.after, grant) for m in moves if m.after for grant in grants[m.after]]
     begun = {(account_id, grant["feature"]) for account_id, _, grant in beginning}
     earlier = await _earlier(db, [m.account_id for m in moves])
-    suspended = await _suspended(db, earlier, begun)
+    stopped = [e.id for e in earlier if e.suspended_by == SuspendedBy.OPERATOR and (e.account_id, e.feature) in begun]
+    suspended = await suspensions.of_price_models(db, stopped, begun)
     ending = [e for e in earlier if e.revoked_at is None and (e.ends_at is None or (e.account_id, e.feature) in begun)]
     changed = begun | {(e.account_id, e.feature) for e in ending}
     if not changed:
@@ -78,7 +77,7 @@ def told(access: Access, rows: Sequence[Row]) -> tuple[Row, list[Row]]:
 
 
 def _row(partner_id: UUID, account_id: UUID, model: str, grant: Mapping[str, Any], at: datetime,
-         suspension: Row = FREE) -> Row:  # fmt: skip
+         suspension: Suspension = FREE) -> Row:  # fmt: skip
     now, empty = utc_now(), dict.fromkeys(c.key for c in Licence.__mapper__.column_attrs)
     return {
         **empty, "partner_id": partner_id, "id": new_id(), "account_id": account_id, "feature": grant["feature"],
@@ -92,30 +91,12 @@ async def _earlier(db: AsyncSession, accounts: Sequence[UUID]) -> Sequence[Any]:
     """The licences of price models in these accounts that matter still: running, in grace, suspended by operators."""
     found = select(
         Licence.id, Licence.account_id, Licence.feature, Licence.starts_at, Licence.ends_at, Licence.grace_days,
-        Licence.revoked_at, Licence.suspended_by, Licence.suspended_at, Licence.suspension_reason,
+        Licence.revoked_at, Licence.suspended_by,
     ).where(
         Licence.account_id.in_(accounts), Licence.source == LicenceSource.PRICE_MODEL,
         or_(terms.lasting(terms.now()), Licence.suspended_by == SuspendedBy.OPERATOR),
     )  # fmt: skip
     return (await db.execute(found.order_by(Licence.id))).all()
-
-
-async def _suspended(db: AsyncSession, earlier: Sequence[Any], begun: Set_[Pool]) -> dict[Pool, Row]:
-    """How operators have suspended the latest licence of each pool that gets a new one, be it over or not."""
-    found = {e.id: e for e in earlier
-             if e.suspended_by == SuspendedBy.OPERATOR and (e.account_id, e.feature) in begun}  # fmt: skip
-    if not found:
-        return {}
-    later = aliased(Licence)
-    latest = select(Licence.id).where(Licence.id.in_(found)).where(~exists().where(
-        later.partner_id == Licence.partner_id, later.account_id == Licence.account_id,
-        later.feature == Licence.feature, later.source == Licence.source, later.id > Licence.id,
-    ))  # fmt: skip
-    return {
-        (e.account_id, e.feature): {"suspended_at": e.suspended_at, "suspended_by": e.suspended_by.value,
-                                    "suspension_reason": e.suspension_reason}
-        for e in (found[id] for id in await db.scalars(latest) if id in found)
-    }  # fmt: skip
 
 
 async def _end(db: AsyncSession, access: Access, ending: Sequence[Any], begun: Set_[Pool], at: datetime) -> None:

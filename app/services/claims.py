@@ -25,6 +25,8 @@ TABLE = lists.Table(
         "feature": lists.Column(Claim.feature, lists.EQUALITY),
         "resource": lists.Column(Claim.resource, lists.TEXT),
         "live": lists.Column(Claim.released_at.is_(None), ("eq", "in"), lists.truth),
+        "reference": lists.Column(Claim.reference, (*lists.EQUALITY, "is_null"), nullable=True),
+        "user_id": lists.Column(Claim.user_id, ("eq", "in", "is_null"), lists.id_of, nullable=True),
         "created_at": lists.Column(Claim.created_at, lists.ORDER, lists.moment, sortable=True),
     },
     sort="-created_at",

@@ -80,7 +80,7 @@ async def settle(line: Driver, partner_id: UUID, account_id: UUID, feature: str,
     The caller holds the pool.
     """
     found = {} if pool.supply.feature is None else {feature: (pool.supply, pool.used or 0)}
-    had = [claim_of(values[: len(COLUMNS)]) for *_, values in arrivals if values[1] is not None]
+    had = [claim_of(values[: len(COLUMNS)]) for *_, values in arrivals if values[COLUMNS.index("id")] is not None]
     tally = Tally(partner_id, account_id, found, had, pool.at)
     given = [_one(tally, *arrival[:3]) for arrival in arrivals]
     await tally.write(line)

@@ -17,9 +17,11 @@ from app.models import Article, Licence, utc_now
 from app.policy import ACCOUNT_ROLES, GRANTS, Access, Permission, Role
 from app.services import articles, price_models, prices, supplies, terms
 from app.services.entitlements import Looked, feature_of, look_at, shown
-from app.services.verdicts import OF_UNITS, REACH, Step, Verdict, judge
+from app.services.verdicts import MOST, OF_UNITS, REACH, Step, Verdict, judge
 
 MOST_PIECES: Final = 1_000
+CURRENCIES: Final = 10
+"""In how many of them the cheapest article is named."""
 LICENCES: Final = 100
 """How many licences are shown: those in force first, then those that begin last."""
 
@@ -49,7 +51,7 @@ async def explain(db: AsyncSession, access: Access, key: str, user_id: UUID | No
         user_id = access.user_id
     supply, used = (await supplies.of(await line_of(db), access.partner_id, access.account, [key], at))[key]
     verdict = judge(looked.person, supply, used, units)
-    sold = await _offers(db, access, key, at) if OF_UNITS & set(verdict.failed) else []
+    sold = await _offers(db, access, key, at) if OF_UNITS & verdict.failed.keys() else []
     return shown(feature, supply, used) | _of_person(looked) | {
         "user_id": user_id, "units": units, "allowed": verdict.allowed, "code": verdict.code,
         "over_limit": verdict.over_limit, "fits_at": verdict.fits_at,
@@ -86,13 +88,11 @@ BY_CODE: Final = {"insufficient_scope": "widen_scopes", "account_archived": "res
 
 
 def remedies(verdict: Verdict, offers: Sequence[Offer]) -> Iterator[dict[str, Any]]:
-    """What must change, one after the other, for each step that fails; for too few units, the ways to choose from:
-    those that cost nothing first.
+    """What must change, one after the other, for each step that fails; for too few units, the ways to choose from,
+    each of which would do: those that cost nothing first.
     """
-    for step in Step:
-        match verdict.failed.get(step), step:
-            case None, _:
-                pass
+    for step in (step for step in Step if step in verdict.failed.keys() - OF_UNITS):
+        match verdict.failed[step], step:
             case code, _ if code in BY_CODE:
                 yield _remedy(BY_CODE[code])
             case _, Step.USER:
@@ -105,10 +105,10 @@ def remedies(verdict: Verdict, offers: Sequence[Offer]) -> Iterator[dict[str, An
                 yield _remedy("join", role=_least_role())
             case _, Step.ROLE:
                 yield _remedy("change_role", role=_least_role())
-            case _, Step.ACCOUNT:
-                yield _remedy("resume_account")
             case _:
-                yield from _more_units(verdict, step, offers)
+                yield _remedy("resume_account")
+    if OF_UNITS & verdict.failed.keys():
+        yield from _more_units(verdict, offers)
 
 
 def _least_role() -> Role:
@@ -117,38 +117,41 @@ def _least_role() -> Role:
     return min(may, key=lambda role: sum(role in roles for roles in GRANTS.values()))
 
 
-def _more_units(verdict: Verdict, step: Step, offers: Sequence[Offer]) -> Iterator[dict[str, Any]]:
-    now = verdict.supply.now
-    if step is Step.LIMIT and now.reach is not None and verdict.units <= now.reach:
-        yield _remedy("release", units=verdict.used + verdict.units - now.reach)
-    if step is Step.USE and now.cap is not None:
-        yield _remedy("claim_less", units=now.cap)
+def _more_units(verdict: Verdict, offers: Sequence[Offer]) -> Iterator[dict[str, Any]]:
+    now, used, units = verdict.supply.now, verdict.used, verdict.units
+    over = units - now.left(used)
+    if over <= used and now.holds(used - over, units):
+        yield _remedy("release", units=over)
+    if now.licensed and (fewer := min(now.left(used), now.cap or MOST)) > 0:
+        yield _remedy("claim_less", units=fewer)
+    if verdict.supply.if_resumed().holds(used, units):
+        yield _remedy("resume_licence")
     if verdict.fits_at is not None:
         yield _remedy("wait", at=verdict.fits_at)
     bought = [(offer, pieces) for offer in offers if (pieces := _pieces(verdict, offer)) is not None]
-    if bought:
-        currency = _compared_in([offer for offer, _ in bought])
-        bought = [(offer, pieces) for offer, pieces in bought if offer.currency == currency]
-        offer, pieces = min(bought, key=lambda b: (b[0].amount * b[1], b[0].number))
+    for currency in _currencies([offer for offer, _ in bought])[:CURRENCIES]:
+        offer, pieces = min((b for b in bought if b[0].currency == currency),
+                            key=lambda b: (b[0].amount * b[1], b[0].number))  # fmt: skip
         yield _remedy(
             "buy", article=offer.number, article_name=words.both(offer.name), quantity=pieces,
             price=prices.shown(offer.amount * pieces, offer.currency), units=offer.units * pieces,
         )  # fmt: skip
 
 
-def _compared_in(offers: Sequence[Offer]) -> str:
-    """The one currency in which prices are compared: the one that most offers have which the account's price model
-    prices, or if there is none, most of all offers; of several, the first by the alphabet.
+def _currencies(offers: Sequence[Offer]) -> list[str]:
+    """Those of the offers, for prices are compared within one: first those in which the account's price model prices
+    most of them, then those of most offers.
     """
-    counts = Counter(offer.currency for offer in [o for o in offers if o.own_price] or offers)
-    return min(counts, key=lambda currency: (-counts[currency], currency))
+    own = Counter(offer.currency for offer in offers if offer.own_price)
+    of_all = Counter(offer.currency for offer in offers)
+    return sorted(of_all, key=lambda currency: (-own[currency], -of_all[currency], currency))
 
 
 def _pieces(verdict: Verdict, offer: Offer) -> int | None:
     """How many of an article would do; null: no number would."""
     for pieces in _worth_trying(verdict, offer):
         level = verdict.supply.with_one_more(offer.units * pieces, offer.cap)
-        if level.holds(verdict.used, verdict.units) is None:
+        if level.holds(verdict.used, verdict.units):
             return pieces
     return None
 

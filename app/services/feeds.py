@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import words
 from app.models import Event, first_id, utc_now
 from app.problems import EventsGone, Fault, Invalid, Text
 from app.services import readings
@@ -78,7 +79,7 @@ async def place(db: AsyncSession, after: int | None, *, days: int) -> tuple[int,
 def shown(known: Columns, event: Event) -> dict[str, Any]:
     """An event as the feed gives it: it goes to programs, so sensitive values stay here, whoever asks."""
     data = {name: readings.side(event, name, known, masked=True) for name in ("before", "after")}
-    at = event.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = words.stamp(event.created_at)
     return {name: getattr(event, name) for name in OWN} | {"occurred_at": at, "data": data}
 
 

@@ -8,15 +8,16 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.models import Account, AccountArticle, Feature, FeatureKind, Licence, LicenceSource, SuspendedBy
+from app.models import Account, AccountArticle, Feature, FeatureKind, Licence, LicenceSource
 from app.policy import Access
 from app.problems import Fault, Invalid, Text
-from app.services import events, pools, terms, time_zones
+from app.services import events, pools, suspensions, terms, time_zones
+from app.services.suspensions import FREE, Suspension
 
 MAX_UNITS: Final = 2**31 - 1
 
 TOO_MANY = Text("That would be more units of a feature than can be counted.",
-                "Das wären mehr Einheiten einer Funktion, als gezählt werden können.")  # fmt: skip
+                "Das wären mehr Einheiten eines Merkmals, als gezählt werden können.")  # fmt: skip
 
 
 async def hold(db: AsyncSession, account: Account, *grants: Sequence[Mapping[str, Any]]) -> datetime:
@@ -30,7 +31,7 @@ async def begin(
 ) -> list[Licence]:
     """Grant what purchases bring: so many times each of their grants; a switch is on or off. Their pools are held.
 
-    What operators have suspended of the purchase that it continues goes on suspended.
+    What operators have suspended of the purchases that it continues goes on suspended.
 
     Raises:
         Invalid: it would be more than can be counted.
@@ -42,14 +43,14 @@ async def begin(
     zone = await time_zones.of(db, account)
     found: list[Licence] = []
     for purchase in purchases:
-        suspended = await _suspended(db, purchase)
-        found += [_licence(purchase, grant, kinds[grant["feature"]], zone, suspended.get(grant["feature"], {}))
+        suspended = await suspensions.of_purchases(db, purchase)
+        found += [_licence(purchase, grant, kinds[grant["feature"]], zone, suspended.get(grant["feature"], FREE))
                   for grant in purchase.grants]  # fmt: skip
     return _granted(db, access, found)
 
 
 def _licence(purchase: AccountArticle, grant: Mapping[str, Any], kind: FeatureKind, zone: ZoneInfo,
-             suspended: Mapping[str, Any]) -> Licence:  # fmt: skip
+             suspension: Suspension) -> Licence:  # fmt: skip
     units = grant["units"] * (1 if kind == FeatureKind.SWITCH else purchase.quantity)
     if units > MAX_UNITS:
         raise Invalid(errors=[Fault("/quantity", "too_many_units", TOO_MANY)])
@@ -61,7 +62,7 @@ def _licence(purchase: AccountArticle, grant: Mapping[str, Any], kind: FeatureKi
         max_units_per_claim=grant.get("max_units_per_claim"), grace_days=grant.get("grace_days") or 0,
         starts_at=purchase.starts_at, ends_at=min(ends, default=None), source=LicenceSource.ARTICLE,
         account_article_id=purchase.id, article=purchase.article, order_number=purchase.order_number,
-        **suspended,
+        **suspension,
     )  # fmt: skip
 
 
@@ -104,17 +105,6 @@ async def of_purchase(db: AsyncSession, purchase: AccountArticle) -> Sequence[Li
     """The licences that a purchase brought."""
     found = select(Licence).where(Licence.account_article_id == purchase.id, Licence.account_id == purchase.account_id)
     return (await db.scalars(found.order_by(Licence.feature, Licence.id))).all()
-
-
-async def _suspended(db: AsyncSession, purchase: AccountArticle) -> dict[str, Mapping[str, Any]]:
-    """How operators have suspended licences of the purchase that this one continues, by feature."""
-    before = purchase.renews_id or purchase.replaces_id
-    if before is None:
-        return {}
-    found = select(Licence).where(Licence.account_article_id == before, Licence.account_id == purchase.account_id,
-                                  Licence.suspended_by == SuspendedBy.OPERATOR)  # fmt: skip
-    kept = ("suspended_at", "suspended_by", "suspension_reason")
-    return {licence.feature: {name: getattr(licence, name) for name in kept} for licence in await db.scalars(found)}
 
 
 def _granted(db: AsyncSession, access: Access, licences: list[Licence]) -> list[Licence]:

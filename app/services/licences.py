@@ -22,12 +22,12 @@ from app.problems import (
     Text,
 )
 from app.services import accounts, events, licence_grants, lists, pools, terms, time_zones, walks
+from app.services.grants import UNKNOWN
 from app.services.terms import LicenceState
 from app.services.written import said
 
-UNKNOWN = Text("There is no such feature.", "Diese Funktion gibt es nicht.")
 ARCHIVED = Text("The feature is archived: nobody gets it any more.",
-                "Die Funktion ist archiviert: niemand bekommt sie mehr.")  # fmt: skip
+                "Das Merkmal ist archiviert: niemand bekommt es mehr.")  # fmt: skip
 ONE = Text("A switch is on (1) or off (0).", "Ein Schalter ist an (1) oder aus (0).")
 AFTER_START = Text("Must be after its start.", "Muss nach dem Beginn liegen.")
 EITHER = Text("Give an end or a duration, not both.", "Geben Sie ein Ende oder eine Dauer an, nicht beides.")
@@ -40,7 +40,7 @@ def state_at(at: Any) -> Any:
     """`terms.state` at that moment, as the database works it out."""
     return case(
         (Licence.revoked_at <= at, said(S.REVOKED)),
-        (at >= terms.over_of(Licence), said(S.EXPIRED)),
+        (terms.over_of(Licence) <= func.greatest(at, Licence.starts_at), said(S.EXPIRED)),
         (Licence.suspended_by.is_not(None), said(S.SUSPENDED)),
         (Licence.starts_at > at, said(S.SCHEDULED)),
         (Licence.ends_at <= at, said(S.GRACE)),
@@ -67,6 +67,7 @@ COLUMNS: Final = {
     "units": lists.Column(Licence.units, (*lists.ORDER, "in"), lists.number_of, sortable=True),
     "starts_at": lists.Column(Licence.starts_at, lists.ORDER, lists.moment, sortable=True),
     "ends_at": lists.Column(Licence.ends_at, (*lists.ORDER, "is_null"), lists.moment, sortable=True, nullable=True),
+    "runs_until": lists.Column(terms.runs_until(Licence.starts_at, terms.over_of(Licence)), lists.BOUNDS, lists.moment),
     "created_at": lists.Column(Licence.created_at, lists.ORDER, lists.moment, sortable=True),
 }
 SEARCH: Final = searched(Licence.feature, Licence.article, Licence.order_number)

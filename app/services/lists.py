@@ -25,6 +25,7 @@ MAX_VALUES = 200
 MAX_ALL_VALUES = 500
 EQUALITY = ("eq", "ne", "in")
 ORDER = ("eq", "ne", "lt", "lte", "gt", "gte")
+BOUNDS = ("lt", "lte", "gt", "gte")
 TEXT = (*EQUALITY, "contains", "starts_with")
 NO_VALUE = ("Not a value of this field.", "Kein Wert dieses Feldes.")
 

@@ -15,6 +15,7 @@ from sqlalchemy import DateTime, Select, Text, and_, func, or_, select
 from sqlalchemy import cast as cast_
 from sqlalchemy.dialects.postgresql import array
 
+from app import words
 from app.express import param
 from app.models import (
     Account,
@@ -29,7 +30,7 @@ from app.models import (
     User,
 )
 from app.policy import Access
-from app.services import account_articles, accounts, entitlements, licences, prices, supplies, terms, verdicts
+from app.services import account_articles, accounts, entitlements, licences, prices, supplies, terms
 from app.services.account_articles import PurchaseState
 from app.services.columns import Columns
 from app.services.supplies import ACCOUNT, PARTNER
@@ -60,8 +61,8 @@ def _entitlement(document: Sequence[Any], at: datetime) -> dict[str, Any]:
     feature: Any = SimpleNamespace(key=key, kind=kind, name=name, unit=unit, overage=overage)
     supply, used = supplies.known(pool, at)
     found, change = entitlements.shown(feature, supply, used or 0), supply.next_change
-    found["next_change"] = change and {"at": verdicts.stamp(change.at), "limit": change.limit}
-    found["expires_at"] = found["expires_at"] and verdicts.stamp(found["expires_at"])
+    found["next_change"] = change and {"at": words.stamp(change.at), "limit": change.limit}
+    found["expires_at"] = found["expires_at"] and words.stamp(found["expires_at"])
     return found
 
 

@@ -12,6 +12,8 @@ from app.models import Licence, Usage, utc_now
 from app.problems import TooManyLicences
 from app.services import bulks, terms
 
+Pool = tuple[UUID, str]
+"""An account and the key of a feature."""
 MOST_LICENCES: Final = 1_000
 """How many licences a pool has that are not over: every claim reads all of them."""
 
@@ -24,7 +26,7 @@ async def hold(db: AsyncSession, partner_id: UUID, account_id: UUID, features: I
     await hold_many(db, partner_id, [(account_id, feature) for feature in features])
 
 
-async def hold_many(db: AsyncSession, partner_id: UUID, pools: Iterable[tuple[UUID, str]]) -> None:
+async def hold_many(db: AsyncSession, partner_id: UUID, pools: Iterable[Pool]) -> None:
     """The same for many accounts (and a feature of each) at once. All take several in the order of both."""
     pairs = sorted(set(pools))
     if not pairs:
@@ -43,7 +45,7 @@ async def hold_many(db: AsyncSession, partner_id: UUID, pools: Iterable[tuple[UU
     )
 
 
-async def refuse_crowded(db: AsyncSession, partner_id: UUID, coming: Iterable[tuple[UUID, str]]) -> None:
+async def refuse_crowded(db: AsyncSession, partner_id: UUID, coming: Iterable[Pool]) -> None:
     """See that pools, which are held, have room for these licences: one for each account and feature that is named.
 
     Raises:

@@ -18,7 +18,7 @@ from app.services.verdicts import OF_UNITS, Person, Supply, Verdict, judge, memb
 Row = dict[str, Any]
 Pools = Mapping[str, tuple[Supply, int]]
 COLUMNS: Final = (
-    "partner_id", "id", "account_id", "feature", "resource", "units", "actor", "user_id", "reason", "reference",
+    "id", "partner_id", "account_id", "feature", "resource", "units", "actor", "user_id", "reason", "reference",
     "released_at", "release_reason", "release_reference", "created_at",
 )  # fmt: skip
 UNSAID: Final = frozenset({"partner_id", "id", "created_at"})

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Interval, and_, literal_column, or_
+from sqlalchemy import ColumnElement, DateTime, Interval, and_, case, func, literal_column, or_
 
 from app.models import Licence, SuspendedBy, utc_now
 
@@ -57,11 +57,14 @@ def over_at(term: Term | Licence) -> datetime | None:
 
 
 def state(term: Term | Licence, at: datetime) -> LicenceState:
-    """What the licence is at that moment; a period holds its start and not its end."""
+    """What the licence is at that moment; a period holds its start and not its end.
+
+    One that is over where it starts was called off before: it never begins.
+    """
     over = over_at(term)
     if term.revoked_at is not None and term.revoked_at <= at:
         return LicenceState.REVOKED
-    if over is not None and over <= at:
+    if over is not None and over <= max(at, term.starts_at):
         return LicenceState.EXPIRED
     if term.suspended_by is not None:
         return LicenceState.SUSPENDED
@@ -81,6 +84,14 @@ def in_force(term: Term | Licence, at: datetime) -> bool:
 
 
 DAY: Final = literal_column("interval '24 hours'", Interval())
+_NEVER, _FOREVER = (literal_column(f"'{moment}'", DateTime(timezone=True)) for moment in ("-infinity", "infinity"))
+
+
+def runs_until(starts: Any, over: Any) -> ColumnElement[datetime]:
+    """In SQL, what to compare a moment with to know whether something that began runs still: later than any moment
+    where it has no end, and earlier where it never began.
+    """
+    return func.coalesce(case((over <= starts, _NEVER), else_=over), _FOREVER)
 
 
 def over_of(licence: Any) -> ColumnElement[datetime]:
@@ -91,7 +102,8 @@ def over_of(licence: Any) -> ColumnElement[datetime]:
 def lasting(at: Any) -> ColumnElement[bool]:
     """Of a row of licences, in SQL: whether it gives its units at that moment or may do so later."""
     over = over_of(Licence)
-    return and_(or_(Licence.revoked_at.is_(None), Licence.revoked_at > at), or_(Licence.ends_at.is_(None), over > at))
+    lasts = or_(Licence.ends_at.is_(None), and_(over > at, over > Licence.starts_at))
+    return and_(or_(Licence.revoked_at.is_(None), Licence.revoked_at > at), lasts)
 
 
 def giving(at: Any) -> ColumnElement[bool]:

@@ -262,7 +262,7 @@ def _day(value: Any) -> date:
 def _datetime(value: Any, inputs: Inputs) -> str:
     found = _moment(value, zone_needed=True)
     _within(found, *(None if b is None else datetime.fromisoformat(b) for b in (inputs.get("min"), inputs.get("max"))))
-    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return words.stamp(found)
 
 
 MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"

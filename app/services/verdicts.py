@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Final, NamedTuple
 
+from app import words
 from app.models import AccountStatus, FeatureKind, Overage, SuspendedBy
 from app.policy import Permission, Role, decide
 from app.services import terms
@@ -70,14 +71,21 @@ class Level(NamedTuple):
     cap: int | None
     """The most that one claim may take; null: no such bound."""
 
-    def holds(self, used: int, units: int) -> Step | None:
-        """Whether so many units fit beside those in use; if not, what they fail at."""
-        if not self.licensed:
-            return Step.LICENCE
-        if self.cap is not None and units > self.cap:
-            return Step.USE
-        reach = MOST if self.reach is None else min(MOST, self.reach)
-        return Step.LIMIT if used + units > reach else None
+    def fails(self, used: int, units: int) -> list[Step]:
+        """What so many units beside those in use fail at, in the order in which it is asked; nothing: they fit."""
+        asked = (
+            (Step.LICENCE, self.licensed), (Step.USE, self.cap is None or units <= self.cap),
+            (Step.LIMIT, units <= self.left(used)),
+        )  # fmt: skip
+        return [step for step, passed in asked if not passed]
+
+    def holds(self, used: int, units: int) -> bool:
+        """Whether so many units fit beside those in use."""
+        return self.licensed and (self.cap is None or units <= self.cap) and units <= self.left(used)
+
+    def left(self, used: int) -> int:
+        """How many units there are beside those in use, overage included; below 0: so many too many are in use."""
+        return (MOST if self.reach is None else min(MOST, self.reach)) - used
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,11 @@ class Supply:
     def with_one_more(self, units: int, cap: int | None) -> Level:
         """What there would be now with another licence."""
         return self._level(self.given.plus(units, cap))
+
+    def if_resumed(self) -> Level:
+        """What there would be now if no licence were suspended."""
+        stopped = (x for x in self.licences if terms.state(x, self.at) is terms.LicenceState.SUSPENDED)
+        return self._level(Sum.of([*self._giving, *(x for x in stopped if x.starts_at <= self.at)]))
 
     def _level(self, given: Sum) -> Level:
         """A feature's default stands in when no licence is in force; an archived one gives none. A switch is on or
@@ -232,9 +245,9 @@ class Verdict:
     @property
     def fits_at(self) -> datetime | None:
         """When so many units will fit, if nothing but the clock changes; null: never, or they do now."""
-        if self.supply.now.holds(self.used, self.units) is None:
+        if self.supply.now.holds(self.used, self.units):
             return None
-        return next((at for at, level in self.supply.later() if level.holds(self.used, self.units) is None), None)
+        return next((at for at, level in self.supply.later() if level.holds(self.used, self.units)), None)
 
 
 CODES: Final[Mapping[Step, str]] = {
@@ -245,9 +258,8 @@ CODES: Final[Mapping[Step, str]] = {
 def judge(person: Person, supply: Supply, used: int, units: int) -> Verdict:
     """Whether this person may now use so many units more, where so many are in use."""
     failed = dict(_refused(person))
-    step = supply.now.holds(used, units)
-    if step is not None:
-        failed[step] = CODES[step]
+    if not supply.now.holds(used, units):
+        failed.update((step, CODES[step]) for step in supply.now.fails(used, units))
     return Verdict(person, supply, used, units, failed)
 
 
@@ -280,11 +292,6 @@ def members_of(verdict: Verdict) -> dict[str, object]:
     return {
         "limit": verdict.limit, "used": verdict.used, "available": verdict.available,
         "max_units_per_claim": verdict.supply.now.cap,
-        "next_change": None if change is None else {"at": stamp(change.at), "limit": change.limit},
-        "fits_at": stamp(verdict.fits_at) if verdict.fits_at else None,
+        "next_change": None if change is None else {"at": words.stamp(change.at), "limit": change.limit},
+        "fits_at": words.stamp(verdict.fits_at) if verdict.fits_at else None,
     }  # fmt: skip
-
-
-def stamp(at: datetime) -> str:
-    """A moment as the API writes it."""
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -9,6 +9,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import words
 from app.models import (
     DeliveryState,
     Event,
@@ -22,7 +23,6 @@ from app.models import (
 from app.policy import Access
 from app.problems import NotFound, WebhookDisabled
 from app.services import columns, events, feeds, lists, walks, webhooks
-from app.services.verdicts import stamp
 
 STRETCH: Final = 10_000
 HIDDEN: Final = "v1,(hidden)"
@@ -118,7 +118,7 @@ async def detailed(db: AsyncSession, webhook: Webhook, row: WebhookDelivery) -> 
     if row.attempts:
         sent = datetime.fromisoformat(row.attempts[-1]["at"])
         headers["webhook-timestamp"] = str(int(sent.timestamp()))
-    message = {"type": event.type, "timestamp": stamp(event.created_at), "data": feeds.shown(known, event)}
+    message = {"type": event.type, "timestamp": words.stamp(event.created_at), "data": feeds.shown(known, event)}
     return shown(row) | {
         "attempts": [attempt(one) for one in row.attempts],
         "request": {"url": webhook.url, "headers": headers, "body": message},
@@ -131,7 +131,7 @@ def told(detail: dict[str, Any]) -> bytes:
 
 
 def _said(value: object) -> str:
-    return stamp(value) if isinstance(value, datetime) else str(value)
+    return words.stamp(value) if isinstance(value, datetime) else str(value)
 
 
 def attempt(kept: dict[str, Any]) -> dict[str, Any]:

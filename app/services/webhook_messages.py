@@ -6,6 +6,7 @@ from uuid import UUID
 
 import orjson
 
+from app import words
 from app.models import Event
 from app.services import feeds
 from app.services.columns import Columns
@@ -13,7 +14,7 @@ from app.services.columns import Columns
 
 def body(type: str, at: datetime, data: dict[str, Any]) -> str:
     """`{type, timestamp, data}`: the same text each time that it is sent."""
-    whole = {"type": type, "timestamp": _shown(at), "data": data}
+    whole = {"type": type, "timestamp": words.stamp(at), "data": data}
     return orjson.dumps(whole, default=str).decode()  # asyncpg has UUIDs of its own
 
 
@@ -25,7 +26,3 @@ def of_event(known: Columns, event: Event) -> str:
 def ping(webhook_id: UUID, at: datetime) -> str:
     """The message of a test: there is no event behind it."""
     return body("webhook.ping", at, {"webhook_id": webhook_id})
-
-
-def _shown(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
