@@ -29,6 +29,8 @@ WINDOW: Final = 60
 """Seconds in which an empty bucket is full again."""
 SHARES: Final = 20
 """What a process takes at once is this part of a full bucket."""
+PATIENCE: Final = 0.5
+"""Seconds that are waited for the database: it may take long to say that it is not there."""
 MOST_KNOWN: Final = 100_000
 
 COSTS: Final[Mapping[str, int]] = {
@@ -104,10 +106,11 @@ class Limits:
         lacking = cost - bucket.units
         want = max(lacking, quota.share)
         try:
-            found = await self._lines.one(
-                _TAKE, key=key, full=float(quota.units), want=want, cost=lacking, rate=quota.units / WINDOW
-            )
-        except (DBAPIError, OSError):
+            async with asyncio.timeout(PATIENCE):
+                found = await self._lines.one(
+                    _TAKE, key=key, full=float(quota.units), want=want, cost=lacking, rate=quota.units / WINDOW
+                )
+        except (DBAPIError, OSError):  # TimeoutError is one
             found = None
         granted, bucket.level = found or (want, quota.units)
         now = time.monotonic()

@@ -104,14 +104,8 @@ async def everything(owner: Owner) -> dict[str, list[str]]:
 
 
 def hits(rows: Mapping[str, list[str]], *needles: str) -> set[str]:
-    """Where these are found. What networks have left of their rates is told of networks, not of whoever is in them;
-    it is forgotten within the hour."""
-    return {
-        f"{table}: {row}"
-        for table, texts in rows.items()
-        for row in texts
-        if table != "rate_buckets" and any(n in row for n in needles)
-    }
+    """Where these are found."""
+    return {f"{table}: {row}" for table, texts in rows.items() for row in texts if any(n in row for n in needles)}
 
 
 # --- the inventory ---
