@@ -181,8 +181,10 @@ class Malformed(Problem):
 class Unauthenticated(Problem):
     status, code = 401, "unauthenticated"
     title = Text("A valid access token is required", "Ein gültiges Zugriffstoken ist nötig")
-    detail = Text("Log in (POST /v1/sessions) or refresh, and send the access token as a bearer token.",
-                  "Melden Sie sich an oder erneuern Sie das Token und senden Sie es als Bearer-Token.")  # fmt: skip
+    detail = Text("Send an access token (POST /v1/sessions, or refresh), or the secret of an API client, as a bearer "
+                  "token. This one is unknown, has ended or was revoked, or there is none.",
+                  "Senden Sie ein Zugriffstoken (POST /v1/sessions oder Erneuern) oder das Geheimnis eines API-Clients "
+                  "als Bearer-Token. Dieses ist unbekannt, abgelaufen oder widerrufen, oder es fehlt.")  # fmt: skip
     fixed_headers = {"WWW-Authenticate": "Bearer"}
 
 
@@ -196,10 +198,10 @@ class Forbidden(Problem):
 class InsufficientScope(Problem):
     status, code = 403, "insufficient_scope"
     title = Text("The token or key is not for this", "Das Token oder der Schlüssel ist nicht dafür")
-    detail = Text("A token of an account is good for that account only; an API client, for what its scopes name. "
-                  "Else use the access token of your session.",
-                  "Ein Konto-Token gilt nur für sein Konto, ein API-Client nur für seine Scopes. Verwenden Sie sonst "
-                  "das Token Ihrer Sitzung.")  # fmt: skip
+    detail = Text("A token of an account is good for that account only; an API client, for what its scopes name: "
+                  "WWW-Authenticate says which one is missing. Else use the access token of your session.",
+                  "Ein Konto-Token gilt nur für sein Konto, ein API-Client nur für seine Scopes: WWW-Authenticate "
+                  "nennt den fehlenden. Verwenden Sie sonst das Token Ihrer Sitzung.")  # fmt: skip
     fixed_headers = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
 
 
@@ -249,9 +251,10 @@ class ContentTooLarge(Problem):
 class UnsupportedMediaType(Problem):
     status, code = 415, "unsupported_media_type"
     title = Text("The body's format is not taken here", "Dieses Format wird hier nicht angenommen")
-    detail = Text("Send JSON in UTF-8 as application/json, a file as multipart/form-data, without Content-Encoding.",
-                  "Senden Sie UTF-8-JSON als application/json, Dateien als multipart/form-data, ohne "
-                  "Content-Encoding.")  # fmt: skip
+    detail = Text("Send JSON in UTF-8 as application/json, a file as multipart/form-data, a token request as "
+                  "application/x-www-form-urlencoded, without Content-Encoding.",
+                  "Senden Sie UTF-8-JSON als application/json, Dateien als multipart/form-data, Token-Anfragen als "
+                  "application/x-www-form-urlencoded, ohne Content-Encoding.")  # fmt: skip
 
 
 class Invalid(Problem):

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
 from httpx import AsyncClient
 
 from app.config import Settings
@@ -60,6 +61,14 @@ async def test_filters_pass_over_the_rest_and_the_cursor_moves_on(world: World):
     assert {e["account_id"] for e in of_two["items"]} == {two}
     assert of_two["cursor"] == of_two["latest"] > of_two["items"][-1]["position"]
     assert (await feed(api, at, types="claim.created"))["cursor"] == changed["latest"]
+
+
+@pytest.mark.parametrize("path", ["events", "events/stream"])
+async def test_a_type_that_there_is_not_is_refused_instead_of_waited_for(world: World, path: str):
+    api, at, _ = await stage(world)
+    answer = await api.get(f"{at}/{path}", params={"types": ["account.updated", "account.changed"]})
+    assert problem(answer) == (422, "invalid")
+    assert [(e["pointer"], e["code"]) for e in answer.json()["errors"]] == [("query:types.1", "unknown_event_type")]
 
 
 async def test_a_position_that_was_never_given_is_refused(world: World):
