@@ -24,6 +24,7 @@ from app.standing import (
     look_up,
 )
 from app.tenancy import EVERYONE, confine
+from app.turns import note_let_in
 
 SELF, ANYONE, PUBLIC = "self", "anyone", "public"
 CLOSED, PASSED = "closed", "passed"
@@ -194,6 +195,7 @@ def _granted(caller: Caller, token: Token, found: Standing, roles: set[Role], pe
     scopes = None if found.client_id is None else _scopes(token, found)
     if scopes is not None and permission not in scopes:
         raise InsufficientScope
+    note_let_in(token.session_id, partner_id)
     return Access(caller, partner_id, granted, account_id, scopes)
 
 
