@@ -115,9 +115,8 @@ def granted_in_partner(request: Request, token: Token, found: Standing, permissi
     if token.account_id is not None:
         raise InsufficientScope if token.partner_id == partner_id else NotFound
     caller = _caller(request, token, found)
-    return through(
-        request, permission, _granted(caller, token, found, found.partner_roles, permission, partner_id, None)
-    )
+    access = _granted(caller, token, found, found.partner_roles, permission, partner_id, None)
+    return through(request, permission, access, lent=found.lent)
 
 
 def _refuse_client(request: Request, found: Standing, partner_id: UUID) -> None:
@@ -182,7 +181,8 @@ def granted_in_account(request: Request, token: Token, found: Standing, permissi
     if token.account_id is None:
         roles |= found.partner_roles
     caller = _caller(request, token, found)
-    return through(request, permission, _granted(caller, token, found, roles, permission, partner_id, account_id))
+    access = _granted(caller, token, found, roles, permission, partner_id, account_id)
+    return through(request, permission, access, lent=found.lent)
 
 
 def _granted(caller: Caller, token: Token, found: Standing, roles: set[Role], permission: Permission,

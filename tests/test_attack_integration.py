@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import uuid4
 
@@ -9,10 +10,12 @@ import pytest
 from httpx import AsyncClient
 
 from app.config import Settings
-from app.models import PartnerMember
+from app.models import PartnerMember, utc_now
 from app.policy import Role
+from app.services.webhook_retries import LONGEST_ASKED, until
 from app.turns import _partner
 from tests.conftest import World, problem, running
+from tests.receivers import Receiver, deliver, reaching, receiving
 from tests.test_api_clients import ASSERTED, Erp, Signer
 
 R = Role
@@ -168,3 +171,95 @@ async def test_who_reads_the_answer_slowly_keeps_nobody_waiting(settings: Settin
         slow.cancel()
         await asyncio.gather(slow, return_exceptions=True)
         assert world.app.state.turns._doors == {}
+
+
+# --- events by other ways ---
+
+
+@pytest.fixture
+async def receiver() -> AsyncGenerator[Receiver]:
+    async with receiving() as found:
+        yield found
+
+
+async def test_webhooks_are_no_way_round_the_right_to_read_events(settings: Settings, receiver: Receiver):
+    async with running(reaching(settings)) as world:
+        erp = await Erp.of(world)
+        hooks, body = f"{erp.path}/webhooks", {"url": receiver.url}
+        made = await erp.ada.post(hooks, json=body)
+        hook = made.headers["location"]
+        assert (await erp.ada.post(f"{erp.path}/accounts", json={"name": "Nord"})).status_code == 201
+        await deliver(world)
+        (item, *_) = (await erp.ada.get(f"{hook}/deliveries")).json()["items"]
+        one = f"{hook}/deliveries/{item['id']}"
+        blind = await erp.calling(await erp.make("webhook:manage", "webhook:read"))
+        for answer in (await blind.post(hooks, json=body), await blind.patch(hook, json=body, headers=ANY),
+                       await blind.patch(hook, json={"status": "enabled"}, headers=ANY),
+                       await blind.patch(hook, json={"types": []}, headers=ANY), await blind.get(one)):  # fmt: skip
+            assert problem(answer) == (403, "insufficient_scope")
+        assert (await blind.patch(hook, json={"status": "disabled"}, headers=ANY)).status_code == 200
+        seeing = await erp.calling(await erp.make("webhook:manage", "webhook:read", "event:read"))
+        assert (await seeing.get(one)).status_code == 200
+        assert (await seeing.post(hooks, json=body)).status_code == 201
+
+
+# --- operators behind a client ---
+
+
+async def test_operators_look_by_a_client_of_theirs_is_a_look(erp: Erp, world: World):
+    olga = await world.client("Olga", operator=True)
+    client = await erp.calling(await erp.make("account:list", "audit_log:read", by=olga))
+    mine = await erp.calling(await erp.make("account:list"))
+    for _ in range(3):
+        assert (await mine.get(f"{erp.path}/accounts")).status_code == 200
+    before = [e for e in await world.events(erp.partner.id) if e.type == "partner.viewed"]
+    for _ in range(3):
+        assert (await client.get(f"{erp.path}/accounts")).status_code == 200
+        assert (await client.get(f"{erp.path}/audit-log")).status_code == 200
+    looks = [e for e in await world.events(erp.partner.id) if e.type == "partner.viewed"]
+    assert before == []
+    assert [(e.actor, e.on_behalf_of, e.details["after"]["operation"]) for e in looks if e.details] == [
+        ("api_client", world.people["Olga"].id, "listAccounts"), ("api_client", world.people["Olga"].id, "listAuditLog"),
+    ]  # fmt: skip
+
+
+# --- what a receiver may say ---
+
+
+ODD = [b"HTTP/1.1 099 Odd\r\n\r\n", b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nxx",
+       b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+       b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"HTTP/2.0 200\r\n\r\n", b"\x15\x03\x01\x00\x02\x02\x16",
+       b"HTTP/1.1 200 OK\r\nContent-Type: \xff\x00\xfe\r\n\r\n", b"HTTP/1.1 200 \xff\x00\r\n\r\n",
+       b"HTTP/1.1 503 x\r\nRetry-After: Mon, 01 Jan 0001 00:00:00 +2359\r\n\r\n", b"HTTP/1.1 999 x\r\n\r\n",
+       b"HTTP/1.1 503 x\r\nRetry-After: Fri, 31 Dec 9999 23:59:59 -2359\r\nContent-Length: 0\r\n\r\n",
+       b"HTTP/1.1 204 x\r\nContent-Length: 99999999999999999999\r\n\r\n", b"HTTP/1.1 417 x\r\n\r\n"]  # fmt: skip
+
+
+async def test_whatever_a_receiver_says_is_told(settings: Settings):
+    said = list(ODD)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+        writer.write(said[0])
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, running(reaching(settings)) as world:
+        erp = await Erp.of(world)
+        made = await erp.ada.post(f"{erp.path}/webhooks", json={"url": f"http://127.0.0.1:{port}/"})
+        while said:
+            answer = await erp.ada.post(f"{made.headers['location']}/ping")
+            assert answer.status_code == 200, (said[0], answer.text)
+            said.pop(0)
+
+
+@pytest.mark.parametrize("asked", [
+    "9" * 200, "-1", "1e9", "\u0663", "\u00b2", "NaN", "", "Mon, 01 Jan 0001 00:00:00 +2359",
+    "Fri, 31 Dec 9999 23:59:59 -2359", "Fri, 31 Dec 9999 23:59:59 -9999", "Mon, 99 Foo 0000", ",", "0 0 0 0 0", "a b",
+])  # fmt: skip
+def test_wish_of_a_receiver_is_bounded_however_odd(asked: str):
+    now = utc_now()
+    found = until(now, asked)
+    assert found is None or now <= found <= now + LONGEST_ASKED
