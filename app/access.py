@@ -24,6 +24,7 @@ from app.standing import (
     look_up,
 )
 from app.tenancy import EVERYONE, confine
+from app.turns import note_let_in
 
 SELF, ANYONE, PUBLIC = "self", "anyone", "public"
 CLOSED, PASSED = "closed", "passed"
@@ -114,9 +115,8 @@ def granted_in_partner(request: Request, token: Token, found: Standing, permissi
     if token.account_id is not None:
         raise InsufficientScope if token.partner_id == partner_id else NotFound
     caller = _caller(request, token, found)
-    return through(
-        request, permission, _granted(caller, token, found, found.partner_roles, permission, partner_id, None)
-    )
+    access = _granted(caller, token, found, found.partner_roles, permission, partner_id, None)
+    return through(request, permission, access, lent=found.lent)
 
 
 def _refuse_client(request: Request, found: Standing, partner_id: UUID) -> None:
@@ -181,7 +181,8 @@ def granted_in_account(request: Request, token: Token, found: Standing, permissi
     if token.account_id is None:
         roles |= found.partner_roles
     caller = _caller(request, token, found)
-    return through(request, permission, _granted(caller, token, found, roles, permission, partner_id, account_id))
+    access = _granted(caller, token, found, roles, permission, partner_id, account_id)
+    return through(request, permission, access, lent=found.lent)
 
 
 def _granted(caller: Caller, token: Token, found: Standing, roles: set[Role], permission: Permission,
@@ -196,6 +197,7 @@ def _granted(caller: Caller, token: Token, found: Standing, roles: set[Role], pe
         raise InsufficientScope(
             headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{permission}"'}
         )
+    note_let_in(token.session_id, partner_id)
     return Access(caller, partner_id, granted, account_id, scopes)
 
 

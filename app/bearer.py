@@ -50,7 +50,7 @@ async def token_of(request: Request) -> Token:
         raise
     await limits.take(request, limits.service if token.service else limits.credential, token.session_id.bytes)
     turns: Turns = request.app.state.turns
-    await turns.take(request)
+    await turns.take(request, token.session_id)
     return token
 
 

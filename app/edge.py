@@ -151,9 +151,12 @@ class Exchange:
             log.exception("request failed")
             await self.fail(Internal())
         finally:
-            if "turn" in scope:
-                scope["app"].state.turns.give_back(scope)
+            self.give_back()
             self.report()
+
+    def give_back(self) -> None:
+        if "turn" in self.scope:
+            self.scope["app"].state.turns.give_back(self.scope)
 
     def refuse_unreadable(self) -> None:
         scope = self.scope
@@ -199,6 +202,7 @@ class Exchange:
                 self.muted = True
                 return
             self.status = message["status"]
+            self.give_back()
             given = [(k, v) for k, v in message["headers"] if self.status != 204 or k.lower() != b"content-type"]
             present = {k.lower() for k, _ in given}
             message["headers"] = [

@@ -148,8 +148,8 @@ def _guessed(guess: Guess) -> Any:
 
 
 def _may_see(guess: Guess, access: Access) -> bool:
-    """The database goes by roles; what of it a client's scopes leave, is known here."""
-    return access.scopes is None or guess.needs <= access.scopes
+    """The database goes by the roles of users: what a client may of what its owner may, is known here."""
+    return all(map(access.may, guess.needs))
 
 
 def at_gate(permission: Permission) -> Any:

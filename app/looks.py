@@ -23,9 +23,11 @@ OPERATORS: Final = frozenset({Role.OPERATOR})
 MAX_NOTED: Final = 10_000
 
 
-def through(request: Request, permission: Permission, access: Access) -> Access:
-    """What a guard hands on; an access that only operators have, and to read, is to be noted when it is answered."""
-    if access.roles == OPERATORS and permission.endswith((":read", ":list")):
+def through(request: Request, permission: Permission, access: Access, *, lent: bool) -> Access:
+    """What a guard hands on; an access to read that only operators have, or one that an operator has `lent` to an API
+    client, is to be noted when it is answered.
+    """
+    if (lent or access.roles == OPERATORS) and permission.endswith((":read", ":list")):
         request.scope[LOOKED] = access
     return access
 
@@ -34,7 +36,7 @@ async def note(scope: Mapping[str, Any], access: Access) -> bool:
     """Record that the operator who asks looks at this; False: it could not be, so they must not see it."""
     first, *rest = scope["endpoint"].__name__.split("_")
     operation = first + "".join(word.title() for word in rest)
-    key, now = (access.user_id, access.partner_id, operation), utc_now()
+    key, now = (access.caller.id, access.partner_id, operation), utc_now()
     if (at := _noted.get(key)) is not None and now - at < looks.AGAIN:
         return True
     try:

@@ -226,6 +226,13 @@ class Access:
         """Whether one of the roles grants another permission besides, and the scopes hold it."""
         return bool(allowing(self.roles, permission)) and (self.scopes is None or permission in self.scopes)
 
+    def may_give(self, role: Role) -> bool:
+        """Whether it may make somebody this. An API client gives no role in the partner that is more than it is: what
+        a stolen key plants would outlive the key.
+        """
+        given = {permission for permission, roles in GRANTS.items() if role in roles}
+        return self.scopes is None or role not in PARTNER_ROLES or given <= self.scopes
+
     @property
     def user_id(self) -> UUID:
         return self.caller.user_id

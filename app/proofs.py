@@ -70,6 +70,7 @@ class Assertion:
 
 
 MAX_JTI: Final = 256
+KID: Final = r"[A-Za-z0-9_-]{1,64}"
 ASSERTION_SECONDS: Final = 300
 """An assertion is good for so long at most: so long its `jti` is remembered."""
 ASSERTION_CHECKS = {f"require_{claim}": True for claim in ("exp", "iss", "jti", "sub")} | {
@@ -96,6 +97,8 @@ def assertion_of(token: str) -> Assertion:
     jti: object = claims.get("jti")
     if not isinstance(kid, str) or not isinstance(jti, str) or not 0 < len(jti) <= MAX_JTI:
         raise ValueError("no kid, or no jti")
+    if not re.fullmatch(KID, kid) or not jti.isprintable():  # no column and no hash takes every string of JSON's
+        raise ValueError("no key of ours, or a jti of no characters")
     return Assertion(client_id, kid, jti)
 
 

@@ -69,6 +69,11 @@ class Standing:
         member = {self.partner_role} if self.partner_role else set[Role]()
         return member | ({Role.OPERATOR} if self.operator else set[Role]())
 
+    @property
+    def lent(self) -> bool:
+        """Whether it is a client in the partner for an operator who is none of its people."""
+        return self.client_partner_id is not None and self.operator and self.partner_role is None
+
 
 WIDTH: Final = len(fields(Standing))
 """How many columns of a statement make one."""

@@ -41,9 +41,14 @@ async def list_webhook_deliveries(
 
 @router.get("/deliveries/{delivery_id}", response_model=WebhookDeliveryDetail)
 async def get_webhook_delivery(webhook_id: WebhookId, delivery_id: DeliveryId, access: MayRead, db: Db) -> Response:
-    """One delivery: its request, as it is sent, and every attempt with what was answered."""
+    """One delivery: its request, as it is sent, and every attempt with what was answered.
+
+    The event is in it: an API client needs `event:read` besides.
+    """
     webhook = await webhooks.get(db, access, webhook_id)
-    found = await webhook_deliveries.detailed(db, webhook, await webhook_deliveries.get(db, webhook, delivery_id))
+    found = await webhook_deliveries.detailed(
+        db, access, webhook, await webhook_deliveries.get(db, webhook, delivery_id)
+    )
     return Response(webhook_deliveries.told(found), media_type="application/json")
 
 

@@ -52,7 +52,10 @@ async def list_webhooks(_: MayRead, db: Db, page: PageQuery, query: WebhookQuery
 async def create_webhook(
     body: WebhookCreate, access: MayManage, db: Db, request: Request, response: Response
 ) -> dict[str, Any]:
-    """Have events sent to an address, from now on. The answer shows the secret that signs them, this once."""
+    """Have events sent to an address, from now on. The answer shows the secret that signs them, this once.
+
+    An API client needs `event:read` besides.
+    """
     row, secret = await webhooks.create(db, access, request.app.state.keys, _rules(request), **body.model_dump())
     keep_sealed(request)
     shown = await _shown(db, row, response)
@@ -73,7 +76,8 @@ async def update_webhook(
 ) -> dict[str, Any]:  # fmt: skip
     """Change address, description or types; disable it, or enable it again.
 
-    With another address, what was known of the receiver before is forgotten: what waits is tried at once.
+    With another address, what was known of the receiver before is forgotten: what waits is tried at once. For anything
+    but disabling, an API client needs `event:read` besides.
     """
     row = match.check(await webhooks.get(db, access, webhook_id, lock=True))
     row = await webhooks.change(db, access, _rules(request), row, body.model_dump(exclude_unset=True))

@@ -127,8 +127,11 @@ async def acting(db: AsyncSession, row: AccountImport) -> Access:
     if found is None or found[0] != UserStatus.ACTIVE:
         raise Stopped("not_allowed", NOT_ALLOWED)
     _, operator, role, status, enabled = found
-    as_operator = Role.OPERATOR if row.client_id is None else Role.PARTNER_ADMIN  # see `Standing.partner_roles`
-    roles = ({role} if role else set[Role]()) | ({as_operator} if operator else set[Role]())
+    roles = {role} if role else set[Role]()
+    if operator and row.client_id is None:
+        roles |= {Role.OPERATOR}
+    elif operator and not roles:  # see `Standing.partner_roles`
+        roles = {Role.PARTNER_ADMIN}
     awake = roles if enabled and status == PartnerStatus.ACTIVE else roles & {Role.OPERATOR}
     granted = allowing(awake, Permission.ACCOUNT_IMPORT)
     if not granted:

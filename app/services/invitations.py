@@ -62,7 +62,9 @@ async def create(
         AlreadyMember: the address is that of a member.
         AlreadyInvited: there is a pending invitation: resend that one.
         AccountArchived: restore the account first.
+        InsufficientScope: the role is more than the API client is that invites.
     """
+    members.refuse_to_give(access, role)
     await members.lock_owner(db, access)
     key = words.email_key(email)
     if await members.exists(db, access, email_key=key):
@@ -109,7 +111,9 @@ async def resend(
         InvitationClosed: it was accepted or revoked.
         AlreadyInvited: it had expired, and the address was invited anew meanwhile.
         AccountArchived: restore the account first.
+        InsufficientScope: the role is more than the API client is that invites.
     """
+    members.refuse_to_give(access, invitation.role)
     if invitation.status not in (InvitationStatus.PENDING, InvitationStatus.EXPIRED):
         raise InvitationClosed
     await _count_mail(db, access, keys, invitation.email_key)

@@ -20,13 +20,13 @@ async def note(db: AsyncSession, access: Access, operation: str) -> datetime:
 
     Which operation, and nothing of what it showed. Whoever asks twice at once is noted once: the second waits.
     """
-    whole = f"look:{access.user_id}:{access.partner_id}:{operation}".encode()
+    whole = f"look:{access.caller.id}:{access.partner_id}:{operation}".encode()
     lock = int.from_bytes(hashlib.blake2b(whole, digest_size=8).digest(), "big", signed=True)
     await db.execute(select(func.pg_advisory_xact_lock(lock)))
     now = utc_now()
     last: datetime | None = await db.scalar(
         select(Event.created_at)
-        .where(Event.id >= first_id(now - AGAIN), Event.type == VIEWED, Event.actor_id == access.user_id,
+        .where(Event.id >= first_id(now - AGAIN), Event.type == VIEWED, Event.actor_id == access.caller.id,
                Event.details["after"]["operation"].astext == operation)
         .limit(1)
     )  # fmt: skip

@@ -12,7 +12,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from app import words
 from app.models import Account, AccountMember, Invitation, InvitationStatus, PartnerMember, User, UserStatus
 from app.policy import Access, Role
-from app.problems import LastAdmin, NotFound
+from app.problems import InsufficientScope, LastAdmin, NotFound
 from app.services import accounts, events, lists, partners, views, walks
 
 Member = AccountMember | PartnerMember
@@ -125,7 +125,9 @@ async def change_role(db: AsyncSession, access: Access, member: Any, *, role: Ro
 
     Raises:
         LastAdmin: it is the only admin.
+        InsufficientScope: the role is more than the API client is that gives it.
     """
+    refuse_to_give(access, role)
     before, after = events.changed(member, {"role": role})
     if after:
         await _keep_an_admin(db, access, member, before["role"])
@@ -134,6 +136,14 @@ async def change_role(db: AsyncSession, access: Access, member: Any, *, role: Ro
         events.record(db, access, f"{member.__subject__}.role_changed", member, before=before | who, after=after | who)
         await _withdraw_invitations(db, access, member.user_id)
     return await get(db, access, member.user_id)
+
+
+def refuse_to_give(access: Access, role: Role) -> None:
+    """Raises:
+    InsufficientScope: it is more than the API client is that gives it.
+    """
+    if not access.may_give(role):
+        raise InsufficientScope
 
 
 async def remove(db: AsyncSession, access: Access, member: Any) -> None:

@@ -110,8 +110,13 @@ def shown(row: WebhookDelivery) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def detailed(db: AsyncSession, webhook: Webhook, row: WebhookDelivery) -> dict[str, Any]:
-    """A delivery with all its attempts, and with the request that is sent: all but what proves that it is ours."""
+async def detailed(db: AsyncSession, access: Access, webhook: Webhook, row: WebhookDelivery) -> dict[str, Any]:
+    """A delivery with all its attempts, and with the request that is sent: all but what proves that it is ours.
+
+    Raises:
+        InsufficientScope: see `webhooks.refuse_blind`.
+    """
+    webhooks.refuse_blind(access)
     event = await db.get_one(Event, (row.partner_id, row.id))
     known = await columns.load(db, row.partner_id)
     headers = {"content-type": "application/json", "webhook-id": str(row.id), "webhook-signature": HIDDEN}

@@ -20,8 +20,8 @@ from app.models import (
     WebhookStatus,
     utc_now,
 )
-from app.policy import Access
-from app.problems import Fault, Invalid, NotFound, Text, TooManySecrets, TooManyWebhooks
+from app.policy import Access, Permission
+from app.problems import Fault, InsufficientScope, Invalid, NotFound, Text, TooManySecrets, TooManyWebhooks
 from app.services import events, lists, mail, partners, recipients, walks
 
 MAX_SECRETS: Final = 5
@@ -77,7 +77,9 @@ async def create(db: AsyncSession, access: Access, keys: security.Keys, rules: R
     Raises:
         TooManyWebhooks: the partner has as many as it may.
         Invalid: the address may not be connected to.
+        InsufficientScope: see `refuse_blind`.
     """
+    refuse_blind(access)
     refuse_address(url, rules.allowed)
     await partners.get(db, access.partner_id, lock=True)
     if (await db.scalar(select(func.count()).select_from(Webhook)) or 0) >= rules.most:
@@ -99,7 +101,10 @@ async def change(db: AsyncSession, access: Access, rules: Rules, row: Webhook, p
 
     Raises:
         Invalid: the address may not be connected to.
+        InsufficientScope: see `refuse_blind`.
     """
+    if patch != {"status": WebhookStatus.DISABLED}:
+        refuse_blind(access)
     values = dict(patch)
     status = values.pop("status", None)
     if "url" in values:
@@ -199,6 +204,16 @@ def looks(row: Webhook, in_force: Sequence[WebhookSecret]) -> str:
 async def latest(db: AsyncSession) -> int:
     """Where the partner's change log ends at the moment."""
     return await db.scalar(select(func.max(Event.position))) or 0
+
+
+def refuse_blind(access: Access) -> None:
+    """A webhook is a reading of the events: a client that says where they go, or sees what went, must be allowed that.
+
+    Raises:
+        InsufficientScope: it is not.
+    """
+    if not access.may(Permission.EVENT_READ):
+        raise InsufficientScope
 
 
 def refuse_address(url: str, allowed: Sequence[Network]) -> None:
