@@ -29,7 +29,7 @@ WINDOW: Final = 60
 """Seconds in which an empty bucket is full again."""
 SHARES: Final = 20
 """What a process takes at once is this part of a full bucket."""
-PATIENCE: Final = 0.5
+PATIENCE: Final = 2.0
 """Seconds that are waited for the database: it may take long to say that it is not there."""
 MOST_KNOWN: Final = 100_000
 

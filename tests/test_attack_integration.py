@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import threading
 from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import uuid4
@@ -11,11 +12,12 @@ from httpx import AsyncClient
 
 from app.config import Settings
 from app.models import PartnerMember, utc_now
-from app.policy import Role
+from app.outbound import Outlet
+from app.policy import Role, scopes_of
 from app.services.webhook_retries import LONGEST_ASKED, until
 from app.turns import _partner
 from tests.conftest import World, problem, running
-from tests.receivers import Receiver, deliver, reaching, receiving
+from tests.receivers import Receiver, Reply, deliver, reaching, receiving
 from tests.test_api_clients import ASSERTED, Erp, Signer
 
 R = Role
@@ -79,9 +81,7 @@ async def test_client_plants_no_admin(erp: Erp):
     assert invited.status_code == 201
     again = await client.post(f"{erp.path}/invitations/{invited.json()['id']}/resend")
     assert problem(again) == (403, "insufficient_scope")
-    viewing = ["partner:read", "property:read", "view:read", "account:list", "account:read", "account_import:read",
-               "account_member:read", "account_article:read", "licence:read", "entitlement:read",
-               "claim:read"]  # fmt: skip
+    viewing = [permission.value for permission in scopes_of(R.PARTNER_VIEWER)]
     client = await erp.calling(await erp.make("partner_member:manage", *viewing))
     body = {"email": "vera@example.com", "role": "partner_viewer"}
     assert (await client.post(f"{erp.path}/invitations", json=body)).status_code == 201, "what it is itself"
@@ -263,3 +263,54 @@ def test_wish_of_a_receiver_is_bounded_however_odd(asked: str):
     now = utc_now()
     found = until(now, asked)
     assert found is None or now <= found <= now + LONGEST_ASKED
+
+
+# --- other people's receivers ---
+
+
+async def test_names_that_nobody_answers_for_keep_nobody_else_waiting(monkeypatch: pytest.MonkeyPatch):
+    free = threading.Event()
+
+    def getaddrinfo(host: str, port: int, **_: Any) -> Any:
+        if host.startswith("tar"):
+            free.wait(10)
+        return [(0, 0, 0, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr("app.outbound.socket.getaddrinfo", getaddrinfo)
+    out, mallory, alice = Outlet(), uuid4(), uuid4()
+    try:
+        stuck = [
+            asyncio.create_task(out.post(f"https://tar{n}.example.com/", {}, b"", 0.2, mallory)) for n in range(90)
+        ]
+        assert {answer.error for answer in await asyncio.gather(*stuck)} == {"timeout"}
+        answer = await out.post("https://hooks.example.com/", {}, b"", 2, alice)
+        assert answer.error == "refused_address", "it was looked up, while the threads of the others are still at it"
+        assert (await out.post("https://hooks.example.com/", {}, b"", 0.2, mallory)).error == "timeout"
+    finally:
+        free.set()
+    async with asyncio.timeout(5):
+        while (await out.post("https://hooks.example.com/", {}, b"", 0.2, mallory)).error != "refused_address":  # noqa: ASYNC110 - a thread works
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)
+    assert out._resolver._lines == {}  # pyright: ignore[reportFunctionMemberAccess]
+    await out.close()
+
+
+async def test_pings_of_one_partner_leave_places_for_those_of_another(settings: Settings, receiver: Receiver):
+    receiver.reply = lambda got: Reply(hang=got.path == "/slow")
+    async with running(reaching(settings)) as world:
+        erp = await Erp.of(world)
+        other = await world.partner("Other", Eve=R.PARTNER_ADMIN)
+        eve, slow = await world.client("Eve"), receiver.url.replace("/hook", "/slow")
+        mine = (await erp.ada.post(f"{erp.path}/webhooks", json={"url": slow})).headers["location"]
+        hers = (await eve.post(f"/v1/partners/{other.id}/webhooks", json={"url": receiver.url})).headers["location"]
+        pings = [asyncio.create_task(erp.ada.post(f"{mine}/ping")) for _ in range(20)]
+        done, rest = await asyncio.wait(pings, timeout=2)
+        try:
+            assert ({problem(ping.result()) for ping in done}, len(rest)) == ({(503, "unavailable")}, 8)
+            assert (await eve.post(f"{hers}/ping")).json()["error"] is None
+        finally:
+            for ping in rest:
+                ping.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
+        assert world.app.state.pings.running.total() == 0

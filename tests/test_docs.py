@@ -15,9 +15,7 @@ import annotated_types
 import httpx
 import pytest
 import yaml
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from jose import JWTError, jwk
+from jose import JWTError
 
 from app.config import Settings
 from app.event_types import FEED
@@ -26,6 +24,7 @@ from app.sheets.table import FLAWS, REFUSALS
 from tests.conftest import ROOT
 from tests.processes import Shell
 
+NEXT = "--- next block ---"
 DOCS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
@@ -199,36 +198,42 @@ def test_snippet_of_the_docs_verifies_the_token_of_an_account_and_no_other():
 
 @pytest.mark.slow
 def test_snippets_on_api_clients_let_a_program_in():
+    """The commands, pasted into one shell as after the README's tour, and the program in their midst."""
     text = (ROOT / "docs" / "api-clients.md").read_text()
-    scripts = re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    (snippet,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    private = ec.generate_private_key(ec.SECP256R1())
-    shown = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-    public = {k: v for k, v in jwk.construct(shown, "ES256").to_dict().items() if k in ("kty", "crv", "x", "y")}
+    blocks = re.findall(r"^```(bash|python)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    pick = (ROOT / "README.md").read_text().partition("\npick()")[2].partition("\n")[0]
     with tempfile.TemporaryDirectory(prefix="tenantry-docs-") as home:
         shell = Shell(Path(home))
         with shell.serving(), shell.operator() as api:
             partner = api.post("/v1/partners", json={"name": "P"}).json()["id"]
+            account = api.post(f"/v1/partners/{partner}/accounts", json={"name": "A"})
+            (shell.home / "account.json").write_text(account.text)
             token = api.headers["Authorization"].removeprefix("Bearer ")
-            names = {"API": shell.url, "PARTNER": partner, "TOKEN": token}
-
-            def run(script: str) -> list[Any]:
-                done = subprocess.run(["bash", "-ec", script], env=shell.environment | names, capture_output=True,
-                                      text=True, check=True)  # fmt: skip
-                return [json.loads(answer) for answer in done.stdout.replace("}{", "}\n{").splitlines()]
-
-            (made,) = run(scripts[0])
-            assert made["scopes"] == ["account:list", "account:read"]
-            names |= {"CLIENT_ID": made["id"], "SECRET": made["secret"]}
-            assert run(scripts[1]) == [{"items": [], "next_cursor": None, "total": None}]
-            assert [answer["scope"] for answer in run(scripts[2])] == ["account:list", "account:list account:read"]
-            path = f"/v1/partners/{partner}/api-clients/{made['id']}/credentials"
-            added = api.post(path, json={"kind": "public_key", "public_key": public}).json()
-            pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-            found: dict[str, Any] = names | {"PRIVATE_KEY": pem, "KID": added["hint"]}
-            exec(snippet, found)
-            bearer = {"Authorization": f"Bearer {found['TOKEN']}"}
-            assert httpx.get(f"{shell.url}/v1/partners/{partner}/accounts", headers=bearer, trust_env=False).is_success
+            names = {"API": shell.url, "PARTNER": partner, "OPERATOR": token, "ANNA": f"Authorization: Bearer {token}",
+                     "JSON": "Content-Type: application/json"}  # fmt: skip
+            script = f"set -euo pipefail\npick() {pick}\n"
+            for kind, block in blocks:
+                code = (
+                    block
+                    if kind == "bash"
+                    else f"cat > program.py << 'END'\n{block}print(TOKEN)\nEND\npython3 program.py\n"
+                )
+                script += f"{code}echo; echo '{NEXT}'\n"
+            done = subprocess.run(["bash", "-c", script], cwd=home, env=shell.environment | names, capture_output=True,
+                                  text=True, check=False)  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            made, listed, tokens, key, had, changed, service = [s.strip() for s in done.stdout.split(NEXT)[:-1]]
+            assert (made, key) == ("", ""), "what is shown once goes into files"
+            assert [row["name"] for row in json.loads(listed)["items"]] == ["A"]
+            scopes = [json.loads(answer)["scope"] for answer in tokens.replace("}{", "}\n{").splitlines()]
+            assert scopes == ["account:list", "account:list account:read"]
+            assert had.count(".") == 2
+            shown = json.loads(changed)["credentials"]
+            assert [c["kind"] for c in shown] == ["secret", "public_key", "secret"]
+            assert [c["expires_at"] is None for c in shown] == [True, False, False]
+            assert "items" in json.loads(service)
+            accounts, bearer = f"{shell.url}/v1/partners/{partner}/accounts", {"Authorization": f"Bearer {had}"}
+            assert httpx.get(accounts, headers=bearer, trust_env=False).status_code == 401, "revoked"
 
 
 # --- what is handed on ---

@@ -14,7 +14,9 @@ from tests.processes import SECONDS, Shell
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(bash|json|text)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 NEXT = "--- next block ---"
-GUIDES = ("catalogue", "buying", "licences-and-claims", "licence-file", "notices")
+GUIDES = (
+    "catalogue", "buying", "licences-and-claims", "licence-file", "notices", "events", "webhooks", "api-conventions",
+)  # fmt: skip
 """The documents whose commands can be pasted after the tour, in this order."""
 
 
