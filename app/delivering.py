@@ -118,7 +118,7 @@ class Courier:
     async def _send(self, hand: Hand, item: Item) -> Attempt:
         at = utc_now()
         sent = headers(hand.secrets, item.id, item.body)
-        answer = await self.owner.outlet.post(hand.url, sent, item.body.encode(), self.owner.seconds)
+        answer = await self.owner.outlet.post(hand.url, sent, item.body.encode(), self.owner.seconds, self.partner_id)
         WEBHOOK_ATTEMPTS.labels(answer.error or "delivered").inc()
         made = webhook_retries.attempt(
             item.id, utc_now(), said(answer, at), tries=item.tries, begun_at=item.begun_at,

@@ -34,7 +34,7 @@ from app.limits import Limits
 from app.localpg import LocalPg
 from app.outbound import Outlet
 from app.post import Mailbox, Smtp, Transport
-from app.problems import EventsBusy
+from app.problems import EventsBusy, Unavailable
 from app.queues import Queues
 from app.routers import ROUTERS
 from app.turns import Turns
@@ -42,6 +42,8 @@ from app.uploads import UploadRoute, arrivals
 from app.worker import Worker, measure_for_ever
 
 VERSION = "0.1.0"
+PINGS: Final = 64
+"""Pings of webhooks that are on their way at once, of one partner an eighth: a receiver may take long to answer."""
 NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}
 """FastAPI's own would tell messages and stacks of failures to whatever the environment names: ours is in `edge`."""
 
@@ -54,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.mailbox = mailbox_of(settings)
     app.state.places = Places(min(settings.exports_at_once, max(1, settings.pool_size // 2)))
     app.state.waiters = Places(settings.event_waiters, max(1, settings.event_waiters // 5), EventsBusy)
+    app.state.pings = Places(PINGS, PINGS // 8, Unavailable)
     app.state.arrivals = arrivals()
     app.state.turns = Turns(settings.partner_requests_at_once)
     faults.install(app)

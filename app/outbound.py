@@ -7,8 +7,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, cast
+from uuid import UUID
 
 import httpcore
 from httpcore import AsyncNetworkBackend, AsyncNetworkStream
@@ -28,14 +30,55 @@ KEPT_SECONDS: Final = 20.0
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
-_lookups = ThreadPoolExecutor(32, "lookup")  # of our own: names that nobody answers for must not keep others waiting
+_lookups = ThreadPoolExecutor(64, "lookup")  # of our own: names that nobody answers for must not keep others waiting
+OF_ONE: Final = 4
+"""Names that are looked up at a time for the same one."""
+_whose: ContextVar[UUID | None] = ContextVar("whose", default=None)
 
 
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """The addresses of a name, by the system's resolver."""
-    loop = asyncio.get_running_loop()
-    found = await loop.run_in_executor(_lookups, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+@dataclass(eq=False)
+class _Line:
+    """Who waits for names of one's."""
+
+    free: asyncio.Semaphore
+    users: int = 0
+
+
+class Lookups:
+    """Finds the addresses of names by the system's resolver, few at a time for the same one: a look-up cannot be broken
+    off, so that somebody's names that nobody answers for would take all threads.
+    """
+
+    def __init__(self) -> None:
+        self._lines = dict[UUID | None, _Line]()
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        whose, loop = _whose.get(), asyncio.get_running_loop()
+        line = self._lines.get(whose) or self._lines.setdefault(whose, _Line(asyncio.Semaphore(OF_ONE)))
+        line.users += 1
+        try:
+            await line.free.acquire()
+        except BaseException:
+            self._leave(whose, line)
+            raise
+
+        def over() -> None:
+            line.free.release()
+            self._leave(whose, line)
+
+        def tell(_: object) -> None:  # when the thread is free, however long nobody waits for it any more
+            with suppress(RuntimeError):  # there is no loop any more
+                loop.call_soon_threadsafe(over)
+
+        job = _lookups.submit(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        job.add_done_callback(tell)
+        found = await asyncio.wrap_future(job)
+        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+    def _leave(self, whose: UUID | None, line: _Line) -> None:
+        line.users -= 1
+        if not line.users:
+            del self._lines[whose]
 
 
 @dataclass(frozen=True)
@@ -87,8 +130,8 @@ class Outlet:
     Connections are kept for a while and used again: each leads to an address that was checked when it was made.
     """
 
-    def __init__(self, allowed: Sequence[Network] = (), resolver: Resolver = resolve) -> None:
-        self._allowed, self._resolver = allowed, resolver
+    def __init__(self, allowed: Sequence[Network] = (), resolver: Resolver | None = None) -> None:
+        self._allowed, self._resolver = allowed, resolver or Lookups()
         self._pools = dict[str, httpcore.AsyncConnectionPool]()
 
     def _pool(self, scheme: str) -> httpcore.AsyncConnectionPool:
@@ -101,8 +144,11 @@ class Outlet:
             )  # fmt: skip
         return self._pools[scheme]
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float = SECONDS) -> Answer:
-        """Send it once. Whatever goes wrong on the way is in the answer."""
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, seconds: float = SECONDS, whose: UUID | None = None
+    ) -> Answer:
+        """Send it once, for whose address it is. Whatever goes wrong on the way is in the answer."""
+        _whose.set(whose)
         started = time.monotonic()
         said: dict[str, Any] = {"status": None}
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import threading
 from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import uuid4
@@ -11,11 +12,12 @@ from httpx import AsyncClient
 
 from app.config import Settings
 from app.models import PartnerMember, utc_now
+from app.outbound import Lookups, Outlet
 from app.policy import Role
 from app.services.webhook_retries import LONGEST_ASKED, until
 from app.turns import _partner
 from tests.conftest import World, problem, running
-from tests.receivers import Receiver, deliver, reaching, receiving
+from tests.receivers import Receiver, Reply, deliver, reaching, receiving
 from tests.test_api_clients import ASSERTED, Erp, Signer
 
 R = Role
@@ -263,3 +265,57 @@ def test_wish_of_a_receiver_is_bounded_however_odd(asked: str):
     now = utc_now()
     found = until(now, asked)
     assert found is None or now <= found <= now + LONGEST_ASKED
+
+
+# --- other people's receivers ---
+
+
+async def test_names_that_nobody_answers_for_keep_nobody_else_waiting(monkeypatch: pytest.MonkeyPatch):
+    free = threading.Event()
+
+    def getaddrinfo(host: str, port: int, **_: Any) -> Any:
+        if host.startswith("tar"):
+            free.wait(10)
+        return [(0, 0, 0, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr("app.outbound.socket.getaddrinfo", getaddrinfo)
+    lookups, mallory, alice = Lookups(), uuid4(), uuid4()
+    out = Outlet(resolver=lookups)
+    try:
+        stuck = [
+            asyncio.create_task(out.post(f"https://tar{n}.example.com/", {}, b"", 0.2, mallory)) for n in range(90)
+        ]
+        assert {answer.error for answer in await asyncio.gather(*stuck)} == {"timeout"}
+        answer = await out.post("https://hooks.example.com/", {}, b"", 2, alice)
+        assert answer.error == "refused_address", "it was looked up, while the threads of the others are still at it"
+        assert (await out.post("https://hooks.example.com/", {}, b"", 0.2, mallory)).error == "timeout"
+    finally:
+        free.set()
+    for _ in range(50):
+        if not lookups._lines:
+            break
+        await asyncio.sleep(0.1)
+    assert (await out.post("https://hooks.example.com/", {}, b"", 2, mallory)).error == "refused_address"
+    await asyncio.sleep(0.05)
+    assert lookups._lines == {}
+    await out.close()
+
+
+async def test_pings_of_one_partner_leave_places_for_those_of_another(settings: Settings, receiver: Receiver):
+    receiver.reply = lambda got: Reply(hang=got.path == "/slow")
+    async with running(reaching(settings)) as world:
+        erp = await Erp.of(world)
+        other = await world.partner("Other", Eve=R.PARTNER_ADMIN)
+        eve, slow = await world.client("Eve"), receiver.url.replace("/hook", "/slow")
+        mine = (await erp.ada.post(f"{erp.path}/webhooks", json={"url": slow})).headers["location"]
+        hers = (await eve.post(f"/v1/partners/{other.id}/webhooks", json={"url": receiver.url})).headers["location"]
+        pings = [asyncio.create_task(erp.ada.post(f"{mine}/ping")) for _ in range(20)]
+        done, rest = await asyncio.wait(pings, timeout=2)
+        try:
+            assert ({problem(ping.result()) for ping in done}, len(rest)) == ({(503, "unavailable")}, 8)
+            assert (await eve.post(f"{hers}/ping")).json()["error"] is None
+        finally:
+            for ping in rest:
+                ping.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
+        assert world.app.state.pings.running.total() == 0

@@ -10,6 +10,7 @@ from app.access import in_partner
 from app.config import Settings
 from app.db import Db, UnitsOfWork, unit_of_work
 from app.delivering import headers, said
+from app.downloads import Places
 from app.gate import Gate, at_gate
 from app.idempotency import keep_sealed
 from app.models import Webhook, new_id, utc_now
@@ -119,7 +120,10 @@ async def ping_webhook(webhook_id: WebhookId, gate: MayPing, begin: UnitsOfWork,
     at = utc_now()
     body = webhook_messages.ping(row.id, at)
     outlet: Outlet = request.app.state.outlet
-    return said(await outlet.post(row.url, headers(secrets, new_id(), body), body.encode()), at)
+    pings: Places = request.app.state.pings
+    with pings.taken(access.partner_id):
+        sent = headers(secrets, new_id(), body)
+        return said(await outlet.post(row.url, sent, body.encode(), whose=access.partner_id), at)
 
 
 async def _shown(db: Db, row: Webhook, response: Response) -> dict[str, Any]:
