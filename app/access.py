@@ -193,8 +193,10 @@ def _granted(caller: Caller, token: Token, found: Standing, roles: set[Role], pe
     if isinstance(granted, str):
         raise KINDS[granted]
     scopes = None if found.client_id is None else _scopes(token, found)
-    if scopes is not None and permission not in scopes:
-        raise InsufficientScope
+    if scopes is not None and permission not in scopes:  # which one it lacks: RFC 6750, 3
+        raise InsufficientScope(
+            headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{permission}"'}
+        )
     note_let_in(token.session_id, partner_id)
     return Access(caller, partner_id, granted, account_id, scopes)
 

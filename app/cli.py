@@ -19,7 +19,7 @@ from asyncpg import PostgresError
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from app import contract, logs, migrate, operate, welcome
+from app import contract, logs, migrate, operate, personal, welcome
 from app import demo as demonstration
 from app.config import Settings
 from app.db import UnsafeRole, connect, refuse_unsafe_role
@@ -247,6 +247,26 @@ def verify_log(
         typer.echo(f"{partner}: {verdict.entries:,} entries, {said}.")
     if any(verdict.broken_at for verdict in found.values()):
         raise SystemExit(1)
+
+
+@cli.command("export-person")
+def export_person(
+    email: Annotated[str, typer.Argument(help="The user's e-mail address.")],
+    file: Annotated[Path | None, typer.Argument(help="File to write; it must not exist. Unless given: print.")] = None,
+) -> None:
+    """Give out all that is kept about a user, as JSON."""
+    _run(personal.export_person(Settings(), email, file))
+
+
+@cli.command("erase-person")
+def erase_person(
+    email: Annotated[str, typer.Argument(help="The user's e-mail address.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase a user for good. What they did stays in the logs, under an id that is nobody's from then on."""
+    if not yes:
+        typer.confirm(f"Erase {email} for good?", abort=True)
+    typer.echo(f"Erased: {_run(personal.erase_person(Settings(), email))}.")
 
 
 @cli.command()

@@ -29,11 +29,12 @@ DONE: Final = {
 
 TAGS: Final = {
     "sessions": "Logging in and out, and forgotten passwords.",
-    "me": "The signed-in user: profile, password, second factor, sessions.",
+    "me": "The signed-in user: profile, password, second factor, sessions, and the user's own data.",
     "registrations": "Accepting invitations.",
     "partners": "Resellers with child accounts.",
     "accounts": "Child accounts: the customers of a partner.",
     "imports": "Accounts from CSV and XLSX files: a dry run first, then a job.",
+    "jobs": "What workers do for a partner over minutes, of all kinds.",
     "properties": "The columns of the accounts table that a partner invents.",
     "catalogue": "What the service offers: features that may be used, articles that are sold, and price models.",
     "purchases": "Articles that accounts bought: bought, cancelled, renewed, upgraded.",

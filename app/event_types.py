@@ -123,7 +123,8 @@ FEED: Final[Mapping[str, EventType]] = {
 OF_NO_PARTNER: Final = frozenset({
     "user.created", "user.updated", "user.password_changed", "user.password_reset", "user.password_reset_opened",
     "user.recovery_code_used", "user.recovery_codes_renewed", "user.totp_started", "user.totp_enabled",
-    "user.totp_disabled", "session.started", "session.ended",
+    "user.totp_disabled", "user.erasure_asked", "user.erased", "session.started", "session.ended",
+    "data_export.created",
     *(f"{noun}.{past}" for noun in ("feature", "article", "price_model")
       for past in ("created", "updated", "archived", "restored")),
 })  # fmt: skip

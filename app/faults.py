@@ -34,6 +34,8 @@ from app.problems import (
 log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 100
+LONGEST = 400
+"""Characters of the words of which one is expected; the contract has all of them."""
 
 # What pydantic's error types say, in our words: its own messages quote the input, ours never do.
 MESSAGES: dict[str, Text] = {
@@ -129,6 +131,8 @@ def _fault(error: Mapping[str, Any], body: object) -> Fault:
     if code in TAG_FAULTS:
         path, code = [*path, str(context["discriminator"]).strip("'")], TAG_FAULTS[code]
         context = {"expected": context.get("expected_tags")}
+    if len(expected := str(context.get("expected", ""))) > LONGEST:
+        context = {"expected": expected[:LONGEST].rpartition(",")[0] + ", …"}
     if where == "body":
         pointer = "".join("/" + _safe(p).replace("~", "~0").replace("/", "~1") for p in _of_client(path, body))
     else:
@@ -151,6 +155,8 @@ def _of_client(path: Sequence[Any], body: object) -> Iterator[Any]:
     for n, part in enumerate(path):
         inner: Any = cast("dict[Any, Any]", node) if isinstance(node, dict) else {}
         has_parts = part in inner and (n == last or isinstance(inner[part], (dict, list)))
+        if has_parts and n < last and path[n + 1] == part and part not in inner[part]:
+            has_parts = False  # the model has the name of the field after it, and comes first
         if not has_parts and any(part == inner[tag] for tag in TAGS if tag in inner):
             continue
         yield part

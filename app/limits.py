@@ -29,6 +29,8 @@ WINDOW: Final = 60
 """Seconds in which an empty bucket is full again."""
 SHARES: Final = 20
 """What a process takes at once is this part of a full bucket."""
+PATIENCE: Final = 0.5
+"""Seconds that are waited for the database: it may take long to say that it is not there."""
 MOST_KNOWN: Final = 100_000
 
 COSTS: Final[Mapping[str, int]] = {
@@ -37,7 +39,7 @@ COSTS: Final[Mapping[str, int]] = {
     "export_accounts_as_csv": 50, "export_accounts_as_xlsx": 50, "export_audit_log": 50, "create_account_import": 50,
     "create_session": 10, "create_registration": 10, "create_password_reset": 10, "confirm_password_reset": 10,
     "change_password": 10, "start_totp": 10, "disable_totp": 10, "renew_recovery_codes": 10,
-    "create_token": 5,
+    "create_token": 5, "create_data_export": 50, "erase_me": 10,
 }  # fmt: skip
 """Units that an operation costs, by its name; all others cost 1 if they read, 2 if they write."""
 
@@ -104,10 +106,11 @@ class Limits:
         lacking = cost - bucket.units
         want = max(lacking, quota.share)
         try:
-            found = await self._lines.one(
-                _TAKE, key=key, full=float(quota.units), want=want, cost=lacking, rate=quota.units / WINDOW
-            )
-        except (DBAPIError, OSError):
+            async with asyncio.timeout(PATIENCE):
+                found = await self._lines.one(
+                    _TAKE, key=key, full=float(quota.units), want=want, cost=lacking, rate=quota.units / WINDOW
+                )
+        except (DBAPIError, OSError):  # TimeoutError is one
             found = None
         granted, bucket.level = found or (want, quota.units)
         now = time.monotonic()

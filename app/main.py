@@ -58,7 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.waiters = Places(settings.event_waiters, max(1, settings.event_waiters // 5), EventsBusy)
     app.state.pings = Places(PINGS, PINGS // 8, Unavailable)
     app.state.arrivals = arrivals()
-    app.state.turns = Turns(settings.partner_requests_at_once)
+    app.state.turns = Turns(settings.partner_requests_at_once, settings.pool_timeout_seconds)
     faults.install(app)
     for router in ROUTERS:
         refuse_unguarded(_routes(router.routes))
@@ -153,7 +153,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.lines = await stack.enter_async_context(lines.lines(walking, most, lines.PATIENCE))
         holding, _ = connect(url, role=role, pool_size=most, plans=lines.PLANS)  # apart: claims wait for one another
         app.state.holds = await stack.enter_async_context(lines.lines(holding, most, settings.pool_timeout_seconds))
-        app.state.limits = limits_of(settings, app.state.lines)
+        app.state.limits = limits_of(settings, app.state.holds)
         listening, _ = connect(url, role=role, pool_size=1)
         app.state.bell = await stack.enter_async_context(bells.hung(listening, max(1, most // 4)))
         app.state.engine, app.state.sessions, app.state.outdated = engine, sessions, migrate.outdated()

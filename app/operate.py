@@ -118,10 +118,13 @@ async def verify_log(settings: Settings, partner_id: UUID | None) -> dict[UUID, 
 
 
 async def _logs(engine: AsyncEngine, partner_id: UUID | None) -> list[UUID]:
-    if partner_id is not None:
-        return [partner_id]
     async with engine.connect() as connection:
-        return list(await connection.scalars(text("SELECT DISTINCT partner_id FROM events ORDER BY 1")))
+        found = list(await connection.scalars(text("SELECT DISTINCT partner_id FROM events ORDER BY 1")))
+    if partner_id is None:
+        return found
+    if partner_id not in found:
+        raise Refused(f"there is no entry of a partner {partner_id}")
+    return [partner_id]
 
 
 async def _verdict(sessions: Sessions, partner_id: UUID) -> chains.Verdict:

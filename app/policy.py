@@ -44,6 +44,7 @@ class Permission(StrEnum):
     PRICE_MODEL_SET = "account_price_model:set"
     ACCOUNT_IMPORT = "account:import"
     ACCOUNT_IMPORT_READ = "account_import:read"
+    JOB_READ = "job:read"
     ACCOUNT_MEMBER_READ = "account_member:read"
     ACCOUNT_MEMBER_MANAGE = "account_member:manage"
     ACCOUNT_ARTICLE_READ = "account_article:read"
@@ -92,6 +93,7 @@ GRANTS: dict[Permission, frozenset[Role]] = {
     P.PRICE_MODEL_SET:       frozenset({R.OPERATOR, R.PARTNER_ADMIN}),
     P.ACCOUNT_IMPORT:        frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER}),
     P.ACCOUNT_IMPORT_READ:   frozenset({R.OPERATOR, *PARTNER_ROLES}),
+    P.JOB_READ:              frozenset({R.OPERATOR, *PARTNER_ROLES}),
     P.ACCOUNT_MEMBER_READ:   frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES}),
     P.ACCOUNT_MEMBER_MANAGE: frozenset({R.OPERATOR, R.PARTNER_ADMIN, R.PARTNER_MANAGER, R.ACCOUNT_ADMIN}),
     P.ACCOUNT_ARTICLE_READ:  frozenset({R.OPERATOR, *PARTNER_ROLES, *ACCOUNT_ROLES, R.SERVICE}),

@@ -114,6 +114,31 @@ class EntitlementProblem(ProblemDetails):
     ] = None
 
 
+UUID_TEXT: dict[str, JsonValue] = {"format": "uuid", "maxLength": 36}
+
+
+class AdminOf(BaseModel):
+    """A partner, or an account of it, in which nobody else is an active admin."""
+
+    partner_id: Annotated[str, Field(description="Id of the partner.", json_schema_extra=UUID_TEXT)]
+    partner_name: Annotated[str, Field(max_length=120, description="Its name.", examples=["Acme"])]
+    account_id: Annotated[
+        str | None, Field(description="Id of the account; null: it is the partner itself.", json_schema_extra=UUID_TEXT)
+    ]
+    account_name: Annotated[
+        str | None, Field(max_length=120, description="The account's name.", examples=["Nordwerk GmbH"])
+    ]
+
+
+class LastAdminProblem(ProblemDetails):
+    """Problem details, which say where somebody is the last admin. With other codes than `still_last_admin`, the
+    member is left out."""
+
+    admin_of: Annotated[
+        list[AdminOf] | None, Field(max_length=100, description="Where another admin is needed first: at most 100.")
+    ] = None
+
+
 KINDS: dict[str, "type[Problem]"] = {}
 
 
@@ -156,8 +181,10 @@ class Malformed(Problem):
 class Unauthenticated(Problem):
     status, code = 401, "unauthenticated"
     title = Text("A valid access token is required", "Ein gültiges Zugriffstoken ist nötig")
-    detail = Text("Log in (POST /v1/sessions) or refresh, and send the access token as a bearer token.",
-                  "Melden Sie sich an oder erneuern Sie das Token und senden Sie es als Bearer-Token.")  # fmt: skip
+    detail = Text("Send an access token (POST /v1/sessions, or refresh), or the secret of an API client, as a bearer "
+                  "token. This one is unknown, has ended or was revoked, or there is none.",
+                  "Senden Sie ein Zugriffstoken (POST /v1/sessions oder Erneuern) oder das Geheimnis eines API-Clients "
+                  "als Bearer-Token. Dieses ist unbekannt, abgelaufen oder widerrufen, oder es fehlt.")  # fmt: skip
     fixed_headers = {"WWW-Authenticate": "Bearer"}
 
 
@@ -171,10 +198,10 @@ class Forbidden(Problem):
 class InsufficientScope(Problem):
     status, code = 403, "insufficient_scope"
     title = Text("The token or key is not for this", "Das Token oder der Schlüssel ist nicht dafür")
-    detail = Text("A token of an account is good for that account only; an API client, for what its scopes name. "
-                  "Else use the access token of your session.",
-                  "Ein Konto-Token gilt nur für sein Konto, ein API-Client nur für seine Scopes. Verwenden Sie sonst "
-                  "das Token Ihrer Sitzung.")  # fmt: skip
+    detail = Text("A token of an account is good for that account only; an API client, for what its scopes name: "
+                  "WWW-Authenticate says which one is missing. Else use the access token of your session.",
+                  "Ein Konto-Token gilt nur für sein Konto, ein API-Client nur für seine Scopes: WWW-Authenticate "
+                  "nennt den fehlenden. Verwenden Sie sonst das Token Ihrer Sitzung.")  # fmt: skip
     fixed_headers = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
 
 
@@ -224,9 +251,10 @@ class ContentTooLarge(Problem):
 class UnsupportedMediaType(Problem):
     status, code = 415, "unsupported_media_type"
     title = Text("The body's format is not taken here", "Dieses Format wird hier nicht angenommen")
-    detail = Text("Send JSON in UTF-8 as application/json, a file as multipart/form-data, without Content-Encoding.",
-                  "Senden Sie UTF-8-JSON als application/json, Dateien als multipart/form-data, ohne "
-                  "Content-Encoding.")  # fmt: skip
+    detail = Text("Send JSON in UTF-8 as application/json, a file as multipart/form-data, a token request as "
+                  "application/x-www-form-urlencoded, without Content-Encoding.",
+                  "Senden Sie UTF-8-JSON als application/json, Dateien als multipart/form-data, Token-Anfragen als "
+                  "application/x-www-form-urlencoded, ohne Content-Encoding.")  # fmt: skip
 
 
 class Invalid(Problem):
@@ -815,6 +843,32 @@ class LastAdmin(Problem):
     status, code = 409, "last_admin"
     title = Text("The last admin must stay", "Der letzte Admin muss bleiben")
     detail = Text("Make another member an admin first.", "Machen Sie zuerst ein anderes Mitglied zum Admin.")
+
+
+class StillLastAdmin(Problem):
+    status, code = 409, "still_last_admin"
+    title = Text("Somebody else must be in charge first", "Zuerst muss jemand anderes zuständig sein")
+    detail = Text("You are the last admin of what `admin_of` names: make another member an admin there, or have the "
+                  "account archived.",
+                  "Sie sind der letzte Admin dessen, was `admin_of` nennt: machen Sie dort ein anderes Mitglied zum "
+                  "Admin, oder lassen Sie das Konto archivieren.")  # fmt: skip
+    shape = LastAdminProblem
+    example = {"admin_of": [{"partner_id": "0198c5b2-7a1e-7c3d-9f60-4b2a1d3e5f60", "partner_name": "Acme",
+                             "account_id": None, "account_name": None}]}  # fmt: skip
+
+
+class DataExportRunning(Problem):
+    status, code = 409, "data_export_running"
+    title = Text("An export of your data is being written", "Ein Export Ihrer Daten wird gerade geschrieben")
+    detail = Text("Wait until it is done; then ask for another one.",
+                  "Warten Sie, bis er fertig ist; danach können Sie einen neuen anfordern.")  # fmt: skip
+
+
+class DataExportNotReady(Problem):
+    status, code = 409, "data_export_not_ready"
+    title = Text("The file is not there yet", "Die Datei ist noch nicht da")
+    detail = Text("It is being written. Ask again when `status` is `done`.",
+                  "Sie wird gerade geschrieben. Fragen Sie wieder, wenn `status` `done` ist.")  # fmt: skip
 
 
 def raises(*kinds: type[Problem]) -> dict[str, list[str]]:

@@ -334,7 +334,12 @@ class Match:
 async def if_match(
     if_match: Annotated[
         str | None,
-        Header(max_length=200, pattern=ETAG_PATTERN, description="The ETag that you read, or `*`. Required (428)."),
+        Header(
+            alias="If-Match",
+            max_length=200,
+            pattern=ETAG_PATTERN,
+            description="The ETag that you read, or `*`. Required (428).",
+        ),
     ] = None,
 ) -> Match:
     return Match(if_match)

@@ -40,6 +40,8 @@ class Turns:
     """Those of one process."""
 
     at_once: int
+    patience: float
+    """Seconds that a turn is waited for."""
     _doors: dict[UUID, Door] = field(default_factory=dict[UUID, Door])
 
     async def take(self, request: Request, session_id: UUID) -> None:
@@ -52,7 +54,7 @@ class Turns:
         others waiting.
 
         Raises:
-            Unavailable: too many of the partner are waiting.
+            Unavailable: too many of the partner are waiting, or it takes too long.
         """
         scope = request.scope
         partner = _partner(scope)
@@ -66,7 +68,14 @@ class Turns:
             raise Unavailable
         door.callers += 1
         try:
-            await door.passing.acquire()
+            if door.passing.locked():
+                async with asyncio.timeout(self.patience):
+                    await door.passing.acquire()
+            else:  # a deadline costs more than this
+                await door.passing.acquire()
+        except TimeoutError:
+            self._leave(whose, door)
+            raise Unavailable from None
         except BaseException:
             self._leave(whose, door)
             raise

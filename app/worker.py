@@ -24,7 +24,19 @@ from app.importing import Importer
 from app.metrics import DELIVERIES, NOTICES, OUTBOX_AGE, OUTBOX_DEPTH
 from app.models import PLATFORM, Delivery, WorkerBeat, first_id, new_id, utc_now
 from app.security import Keys
-from app.services import api_credentials, health, letters, notices, passwords, recounts, refreshes, sessions, throttles
+from app.services import (
+    api_credentials,
+    data_exports,
+    erasures,
+    health,
+    letters,
+    notices,
+    passwords,
+    recounts,
+    refreshes,
+    sessions,
+    throttles,
+)
 from app.tenancy import confine
 
 log = structlog.get_logger("worker")
@@ -81,6 +93,7 @@ class Worker:
             tasks.create_task(self._import_for_ever())
             tasks.create_task(self._call_webhooks_for_ever())
             tasks.create_task(self._repeat(self.tell_all, 60))
+            tasks.create_task(self._repeat(self.serve_people, 2))
             tasks.create_task(self._repeat(self.beat, BEAT_SECONDS))
             tasks.create_task(self._repeat(self.clean_up, 3600))
             tasks.create_task(self._repeat(self.erase_all, 3600))
@@ -287,6 +300,15 @@ class Worker:
             NOTICES.labels(kind).inc(number)
         return told.more
 
+    async def serve_people(self) -> None:
+        """Write the files of what is kept about people, and erase those who asked for it: step by step, in turns."""
+        more = True
+        while more:
+            async with unit_of_work(self.begin) as db:
+                erased = await erasures.step(db, self.keys.derived("throttles"))
+            async with unit_of_work(self.begin) as db:
+                more = await data_exports.step(db) or erased
+
     async def beat(self) -> None:
         """Say that this worker lives, readiness asks for it; and measure the outbox."""
         now: datetime = utc_now()
@@ -303,6 +325,8 @@ class Worker:
             await confine(db, PLATFORM)
             await db.execute(select(func.purge_tenant_rows()))
             await db.execute(select(func.purge_imports()))
+            await db.execute(select(func.purge_invitations()))
+            await data_exports.purge(db, now)
             await db.execute(select(func.purge_webhook_rows(first_id(now - timedelta(days=self.settings.event_days)))))
             await sessions.purge(db, now)
             await passwords.purge(db, now)

@@ -134,19 +134,25 @@ async def database(server: Server, template: str) -> AsyncGenerator[str]:
 
 
 class Owner:
-    """Reads and writes past the walls, as the owner of the tables: to check what is true, and to move time."""
+    """Reads and writes past the walls, as the owner of the tables: to check what is true, and to move time.
+
+    One statement at a time, however many tasks of a test have one.
+    """
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
+        self._connection, self._free = connection, asyncio.Lock()
 
     async def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
-        return [dict(row) for row in await self._connection.fetch(query, *values)]
+        async with self._free:
+            return [dict(row) for row in await self._connection.fetch(query, *values)]
 
     async def value(self, query: str, *values: object) -> Any:
-        return await self._connection.fetchval(query, *values)
+        async with self._free:
+            return await self._connection.fetchval(query, *values)
 
     async def execute(self, statement: str, *values: object) -> None:
-        await self._connection.execute(statement, *values)
+        async with self._free:
+            await self._connection.execute(statement, *values)
 
     def transaction(self) -> Any:
         """Context in which all of this owner's statements are one transaction."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import count
 from typing import Any, Literal
 from uuid import UUID
@@ -15,13 +16,19 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from app.models import (
     PLATFORM,
     Account,
+    AccountMember,
     Base,
+    DataExport,
+    DataExportPart,
+    DataExportStatus,
+    Erasure,
     Event,
     Feature,
     Partner,
     PartnerMember,
     Throttle,
     User,
+    UserStatus,
     WebhookDelivery,
     new_id,
     utc_now,
@@ -300,7 +307,7 @@ class Requests:
             assert (await self.operator.post(f"{actor.stage.account_path}/restore")).status_code == 200
         if operation.permission == "self" or operation.id == "confirmPasswordReset":
             await self._as_before(actor.person if operation.permission == "self" else "Bystander")
-        if operation.id == "deleteSession":
+        if operation.id in ("deleteSession", "eraseMe"):
             actor.client.headers["Authorization"] = f"Bearer {await self.world.token(actor.person)}"
 
     async def _cancel_imports(self, stage: Stage) -> None:
@@ -320,6 +327,9 @@ class Requests:
         async with self.world.transaction(PLATFORM) as db:
             user = await db.get_one(User, self.world.people[person].id)
             user.password_hash, user.totp_secret, user.totp_enabled_at = password_hash(), None, None
+            user.status = UserStatus.ACTIVE
+            await db.execute(delete(Erasure).where(Erasure.user_id == user.id))
+            await db.execute(delete(DataExport).where(DataExport.user_id == user.id))
 
     # path parameters
 
@@ -332,6 +342,17 @@ class Requests:
     async def session_id(self, _operation: Operation, actor: Actor) -> str:
         person = actor.person if actor.signed_in else "Bystander"
         return jwt.get_unverified_claims(await self.world.token(person))["sid"]
+
+    async def export_id(self, _operation: Operation, actor: Actor) -> str:
+        """A file of the caller's own data, which is there already."""
+        person = actor.person if actor.signed_in else "Bystander"
+        user = await self.world.user(person)
+        async with self.world.transaction(PLATFORM) as db:
+            db.add(made := DataExport(user_id=user.id, expires_at=utc_now() + timedelta(days=1),
+                                      status=DataExportStatus.DONE))  # fmt: skip
+            await db.flush()
+            db.add(DataExportPart(export_id=made.id, number=0, data=b"{}"))
+        return str(made.id)
 
     # API clients
 
@@ -590,6 +611,18 @@ class Requests:
         async with self.world.transaction(PLATFORM) as db:
             await db.execute(delete(Throttle))
 
+    async def dispensable(self, actor: Actor) -> None:
+        """Somebody else is in charge wherever the caller is: also of what they have created so far."""
+        other, partner_id = await self.world.user(f"{actor.stage.tag}Standby"), actor.stage.partner.id
+        me = self.world.people[actor.person].id
+        async with self.world.transaction(partner_id) as db:
+            if await db.scalar(select(PartnerMember).where(PartnerMember.user_id == other.id)) is None:
+                db.add(PartnerMember(partner_id=partner_id, user_id=other.id, role=R.PARTNER_ADMIN))
+            mine, theirs = (select(AccountMember.account_id).where(AccountMember.user_id == u) for u in (me, other.id))
+            alone = select(Account).where(Account.id.in_(mine), Account.id.not_in(theirs))
+            for account in (await db.scalars(alone)).all():
+                await join(db, account, other.id, R.ACCOUNT_ADMIN)
+
     async def archived(self, actor: Actor) -> None:
         gone = await self.operator.delete(actor.stage.account_path, headers={"If-Match": "*"})
         assert gone.status_code == 204, gone.text
@@ -632,6 +665,7 @@ PARAMETERS: dict[str, Callable[[Requests, Operation, Actor], Awaitable[str]]] = 
     "user_id": Requests.user_id,
     "invitation_id": Requests.invitation_id,
     "session_id": Requests.session_id,
+    "export_id": Requests.export_id,
     "import_id": Requests.import_id,
     "purchase_id": Requests.purchase_id,
     "licence_id": Requests.licence_id,
@@ -698,6 +732,7 @@ BODIES: dict[str, Callable[[Requests, Actor], Awaitable[Any]]] = {
 
 BEFORE: dict[str, Callable[[Requests, Actor], Awaitable[None]]] = {
     "getReady": Requests.beat,
+    "eraseMe": Requests.dispensable,
     "createPasswordReset": Requests.unthrottled,
     "disableTotp": Requests.totp_on,
     "renewRecoveryCodes": Requests.totp_on,

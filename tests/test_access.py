@@ -601,7 +601,7 @@ POLICY = {
     "view:read": "OAMV",          "view:manage": "OAM",
     "account:create": "OAM",      "account:list": "OAMV", "account:read": "OAMVaev",    "account:update": "OAM",
     "account:enter": "aev",       "account_price_model:set": "OA",
-    "account:import": "OAM",      "account_import:read": "OAMV",
+    "account:import": "OAM",      "account_import:read": "OAMV", "job:read": "OAMV",
     "account_member:read": "OAMVaev",                     "account_member:manage": "OAMa",
     "account_article:read": "OAMVaevS",                   "account_article:manage": "OA",
     "licence:read": "OAMVaevS",   "licence:manage": "OA", "licence:overrule": "O",

@@ -148,6 +148,21 @@ async def test_client_may_what_its_scopes_name_and_nothing_else(erp: Erp):
             (403, "insufficient_scope"), (403, "forbidden")
         ), path  # fmt: skip
     assert (await client.get("/v1/features")).status_code == 200
+    lacking = await client.get(f"{erp.path}/accounts/{account}")
+    assert lacking.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope", scope="account:read"'
+
+
+async def test_metadata_name_the_scopes_that_clients_may_have(erp: Erp):
+    found = (await erp.ada.get("/.well-known/oauth-authorization-server")).json()["scopes_supported"]
+    assert set(found) == {p.value for p in scopes_of(R.PARTNER_ADMIN) | scopes_of(R.SERVICE)}
+    assert "api_client:manage" not in found
+
+
+async def test_what_has_too_many_choices_to_be_named_says_so(erp: Erp):
+    answer = await erp.ada.post(erp.clients, json={"name": "X", "scopes": ["root"]})
+    (wrong,) = answer.json()["errors"]
+    assert wrong["pointer"] == "/scopes/0"
+    assert wrong["detail"].endswith("', ….")
 
 
 async def test_scopes_that_narrow_or_widen_count_with_the_next_request(erp: Erp):
@@ -755,7 +770,26 @@ async def test_what_is_no_public_key_on_the_curve_is_refused(erp: Erp, change: d
     body = {"kind": "public_key", "public_key": public | change}
     answer = await erp.ada.post(f"{erp.clients}/{made['id']}/credentials", json=body)
     assert problem(answer) == (422, "invalid")
-    assert answer.json()["errors"][0]["pointer"].startswith("/public_key")
+    (wrong,) = change
+    whole = change == {"x": "A" * 43}  # two coordinates that are no point
+    assert answer.json()["errors"][0]["pointer"] == ("/public_key" if whole else f"/public_key/{wrong}")
+    assert (
+        await erp.ada.post(f"{erp.clients}/{made['id']}/credentials", json=body | {"public_key": public})
+    ).is_success
+
+
+async def test_public_key_may_say_what_it_is_for_and_is_taken_once(erp: Erp):
+    made, (_, public) = await erp.make(), new_pair()
+    path, body = f"{erp.clients}/{made['id']}/credentials", {"kind": "public_key", "public_key": public}
+    added = await erp.ada.post(path, json=body | {"public_key": public | {"alg": "ES256", "use": "sig"}})
+    assert added.status_code == 201, added.text
+    again = await erp.ada.post(path, json=body)
+    assert problem(again) == (422, "invalid")
+    assert [(e["pointer"], e["code"]) for e in again.json()["errors"]] == [("/public_key", "public_key_taken")]
+    assert (await erp.ada.delete(f"{path}/{added.json()['id']}")).status_code == 204
+    assert (await erp.ada.post(path, json=body)).status_code == 201
+    wrong = await erp.ada.post(path, json=body | {"public_key": "-----BEGIN PUBLIC KEY-----"})
+    assert [e["pointer"] for e in wrong.json()["errors"]] == ["/public_key"]
 
 
 async def test_sessions_of_ended_credentials_are_forgotten_in_time(erp: Erp, owner: Owner):

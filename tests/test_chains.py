@@ -2,7 +2,7 @@
 
 import asyncio
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from pydantic import ValidationError
@@ -49,6 +49,12 @@ async def test_whatever_is_changed_afterwards_is_found_where_it_is(
     assert (found[partner.id].entries, found[partner.id].broken_at, found[partner.id].why) == (2, 3, why)
     assert found[other.id] == whole[other.id]
     assert await operate.verify_log(world.settings, partner.id) == {partner.id: found[partner.id]}
+
+
+async def test_a_partner_that_there_is_not_has_no_log_that_could_be_whole(world: World):
+    await world.partner(Anna=Role.PARTNER_ADMIN)
+    with pytest.raises(operate.Refused, match="there is no entry of a partner"):
+        await operate.verify_log(world.settings, uuid4())
 
 
 async def test_what_is_erased_with_its_salt_leaves_the_chain_whole(world: World, owner: Owner):

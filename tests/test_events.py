@@ -5,13 +5,15 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
 from httpx import AsyncClient
 
+from app.config import Settings
 from app.models import PLATFORM, Account, first_id, new_id, utc_now
 from app.policy import Access, Caller, Role
 from app.schemas.event import EventFeed
 from app.services import events, feeds
-from tests.conftest import Owner, World, problem
+from tests.conftest import Owner, World, problem, running
 from tests.test_properties import define
 
 STAR = {"If-Match": "*"}
@@ -61,6 +63,14 @@ async def test_filters_pass_over_the_rest_and_the_cursor_moves_on(world: World):
     assert (await feed(api, at, types="claim.created"))["cursor"] == changed["latest"]
 
 
+@pytest.mark.parametrize("path", ["events", "events/stream"])
+async def test_a_type_that_there_is_not_is_refused_instead_of_waited_for(world: World, path: str):
+    api, at, _ = await stage(world)
+    answer = await api.get(f"{at}/{path}", params={"types": ["account.updated", "account.changed"]})
+    assert problem(answer) == (422, "invalid")
+    assert [(e["pointer"], e["code"]) for e in answer.json()["errors"]] == [("query:types.1", "unknown_event_type")]
+
+
 async def test_a_position_that_was_never_given_is_refused(world: World):
     api, at, _ = await stage(world)
     answer = await api.get(f"{at}/events", params={"after": 999})
@@ -98,7 +108,12 @@ async def test_values_of_sensitive_properties_stay_in_the_house(world: World):
     assert made["data"]["after"]["properties"] == {"iban": None, "segment": "large"}
 
 
-async def test_a_consumer_misses_nothing_of_twenty_writers(world: World):
+async def test_a_consumer_misses_nothing_of_fifty_writers(settings: Settings):
+    async with running(settings.model_copy(update={"pool_size": 54})) as world:  # all of them write at once
+        await follow_fifty(world)
+
+
+async def follow_fifty(world: World) -> None:
     api, at, partner_id = await stage(world)
     made = (await api.post(f"{at}/accounts", json={"name": "A"})).json()
     async with world.transaction(partner_id) as db:
@@ -114,7 +129,7 @@ async def test_a_consumer_misses_nothing_of_twenty_writers(world: World):
             access = Access(Caller(anna, PLATFORM), partner_id, frozenset({Role.PARTNER_ADMIN}))
             events.record(db, access, "account.updated", account, after={"name": f"{n}"})
             await db.flush()
-            await asyncio.sleep((n * 7 % 20) / 50)
+            await asyncio.sleep((n * 7 % 50) / 100)
 
     async def consume() -> None:
         cursor = 0
@@ -128,10 +143,11 @@ async def test_a_consumer_misses_nothing_of_twenty_writers(world: World):
                 return
 
     consumer = asyncio.create_task(consume())
-    await asyncio.gather(*(write(n) for n in range(20)))
+    await asyncio.gather(*(write(n) for n in range(50)))
     writing = False
     await asyncio.wait_for(consumer, 30)
     assert [e["position"] for e in seen] == list(range(1, len(seen) + 1))
+    assert len(seen) > 50
     ids = [str(e.id) for e in await world.events(partner_id)]
     assert sorted(e["id"] for e in seen) == sorted(ids)
     assert [e["id"] for e in seen] != ids, "all were committed in the order of their ids: nothing was tried"

@@ -401,6 +401,7 @@ async def test_stream_tells_what_happens_and_goes_on_where_it_broke_off(world: W
         for headers in ({"Last-Event-ID": "x"}, {"Last-Event-ID": "-1"}, {"Last-Event-ID": "99999"}):
             async with streaming(world, url, at, headers=headers) as stream:
                 assert problem(stream.answer) == (422, "invalid"), headers
+                assert stream.answer.json()["errors"][0]["pointer"] == "header:Last-Event-ID"
 
 
 async def test_heartbeat_takes_the_position_along_that_filters_kept_back(

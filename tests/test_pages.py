@@ -516,7 +516,7 @@ async def test_every_problem_has_a_page_that_says_what_to_do_and_where_it_comes_
         assert f'href="/problems/{code}"' in overview
     operations = {code: re.findall(r"/docs#/\w+/(\w+)", (await api.get(f"/problems/{code}")).text) for code in KINDS}
     assert operations["last_admin"] == [
-        "updatePartnerMember", "removePartnerMember", "updateAccountMember", "removeAccountMember",
+        "updatePartnerMember", "removePartnerMember", "updateAccountMember", "removeAccountMember", "eraseMe",
     ]  # fmt: skip
     assert operations["refresh_raced"] == ["refreshSession"]
     assert "Every operation can." in (await api.get("/problems/unavailable")).text

@@ -196,7 +196,8 @@ async def test_asking_for_a_reset_tells_nobody_whether_there_is_a_user(world: Wo
         (await db.get_one(User, bob.id)).status = UserStatus.SUSPENDED
     answers = [await ask(api, e) for e in ("anna@example.com", "nobody@example.com", "bob@example.com", "ANNA@ｅxample.com",
                                            "no address", "anna＠example.com", "x" * 254)]  # fmt: skip
-    seen = [(a.status_code, a.content, {k: v for k, v in a.headers.items() if k != "x-request-id"}) for a in answers]
+    told = ("x-request-id", "ratelimit")
+    seen = [(a.status_code, a.content, {k: v for k, v in a.headers.items() if k not in told}) for a in answers]
     assert seen[0][:2] == (202, b"")
     assert all(s == seen[0] for s in seen)
     assert {str(m["To"]) for m in await world.mails()} <= {"anna@example.com", "bob@example.com"}

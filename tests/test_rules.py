@@ -25,6 +25,7 @@ from tests.conftest import ROOT
 GLOBAL = {
     "partners", "users", "sessions", "refresh_tokens", "recovery_codes", "password_resets", "throttles", "worker_beats",
     "price_models", "features", "articles", "api_credentials", "used_assertions", "rate_buckets",
+    "data_exports", "data_export_parts", "erasures",
 }  # fmt: skip
 
 # A layer may import itself and the layers named here; nothing else of `app`.
@@ -100,11 +101,12 @@ MAY_IMPORT: dict[str, set[str]] = {
                 "localpg", "logs", "migrate", "outbound", "post", "problems", "queues", "routers", "security", "turns", "uploads", "worker"},
     "operate": COMMANDS,
     "welcome": COMMANDS | {"operate"},
+    "personal": COMMANDS | {"operate"},
     "demo_columns": {"policy", "schemas", "services"},
     "demo_catalogue": {"models", "policy", "problems", "services"},
     "demo_purchases": {"demo_catalogue", "express", "models", "policy", "services"},
     "demo": COMMANDS | {"demo_catalogue", "demo_columns", "demo_purchases", "operate", "welcome"},
-    "cli": COMMANDS | {"contract", "demo", "logs", "operate", "welcome", "worker"},
+    "cli": COMMANDS | {"contract", "demo", "logs", "operate", "personal", "welcome", "worker"},
     "__main__": {"cli"},
 }  # fmt: skip
 

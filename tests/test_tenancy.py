@@ -39,6 +39,9 @@ DEFINER_FUNCTIONS = {
     "webhooks_with_work": "the worker finds out which webhooks have something to send",
     "purge_webhook_rows": "deletes deliveries of webhooks that have served their time",
     "outbox_state": "two figures for Prometheus",
+    "erase_events_about": "takes out of the log what it says of a person who is being erased, which the application may not",
+    "last_admin_of": "where somebody who wants to be erased is still needed, over all partners",
+    "purge_invitations": "takes the addresses out of old invitations that nobody accepted, and out of their events",
     "purge_tenant_rows": "deletes sent mails and stored answers that have served their time",
 }
 

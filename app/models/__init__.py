@@ -7,7 +7,9 @@ from app.models.api_client import ApiClient, ApiCredential, CredentialKind, Used
 from app.models.article import Article, BillingPeriod
 from app.models.base import PLATFORM, Base, Identified, Tenanted, Versioned, first_id, new_id, utc_now
 from app.models.claim import Claim, Usage
+from app.models.data_export import DataExport, DataExportPart, DataExportStatus
 from app.models.delivery import Delivery
+from app.models.erasure import Erasure
 from app.models.event import Event, EventKeeping
 from app.models.feature import Feature, FeatureKind, Overage
 from app.models.idempotency import StoredAnswer
@@ -55,9 +57,13 @@ __all__ = [
     "BillingPeriod",
     "Claim",
     "CredentialKind",
+    "DataExport",
+    "DataExportPart",
+    "DataExportStatus",
     "Delivery",
     "DeliveryState",
     "DisabledReason",
+    "Erasure",
     "Event",
     "EventKeeping",
     "Feature",

@@ -76,7 +76,7 @@ async def get_api_client(client_id: ClientId, _: MayRead, db: Db, response: Resp
 async def update_api_client(
     body: ApiClientUpdate, client_id: ClientId, access: MayManage, db: Db, match: IfMatch, response: Response
 ) -> dict[str, Any]:
-    """Change a API client: what it may do and from where counts with its next request."""
+    """Change an API client: what it may do and from where counts with its next request."""
     client = match.check(await api_clients.hold(db, client_id))
     return await _shown(db, await api_clients.update(db, access, client, body.model_dump(exclude_unset=True)), response)
 
@@ -85,13 +85,13 @@ async def update_api_client(
     "/{client_id}", status_code=204, openapi_extra=raises(ApiClientRevoked, VersionMismatch, PreconditionRequired)
 )
 async def revoke_api_client(client_id: ClientId, access: MayManage, db: Db, match: IfMatch) -> None:
-    """Revoke a API client for good: its secrets, keys and tokens are refused from the next request on."""
+    """Revoke an API client for good: its secrets, keys and tokens are refused from the next request on."""
     await api_clients.revoke(db, access, match.check(await api_clients.hold(db, client_id)))
 
 
 @router.post("/{client_id}/take-over", response_model=ApiClientRead, openapi_extra=raises(ApiClientRevoked))
 async def take_over_api_client(client_id: ClientId, access: MayManage, db: Db, response: Response) -> dict[str, Any]:
-    """Become the owner of a API client, for example of one whose owner has left: its secrets stay good."""
+    """Become the owner of an API client, for example of one whose owner has left: its secrets stay good."""
     client = await api_clients.hold(db, client_id)
     return await _shown(db, await api_clients.take_over(db, access, client), response)
 
@@ -103,7 +103,7 @@ async def take_over_api_client(client_id: ClientId, access: MayManage, db: Db, r
 async def create_api_client_credential(
     body: CredentialCreate, client_id: ClientId, access: MayManage, db: Db, request: Request
 ) -> dict[str, Any]:
-    """Give a API client another secret, or a public key of its own; to rotate, say when the others end."""
+    """Give an API client another secret, or a public key of its own; to rotate, say when the others end."""
     keep_sealed(request)
     client = await api_clients.hold(db, client_id)
     return await api_credentials.add(db, access, client, body.model_dump())

@@ -14,6 +14,7 @@ from app.policy import Access, Permission
 from app.problems import EventsBusy, EventsGone, raises
 from app.rest import Route
 from app.schemas.event import MOST, EventFeed
+from app.schemas.webhook import GivenEventType
 from app.services import columns, feeds
 
 router = APIRouter(prefix="/v1/partners/{partner_id}/events", tags=["events"], route_class=Route)
@@ -27,9 +28,10 @@ After = Annotated[
 ]  # fmt: skip
 Limit = Annotated[int, Query(ge=1, le=200, description="Most events in the answer.")]
 Types = Annotated[
-    list[Annotated[str, Query(max_length=60, pattern=r"^[a-z_]+\.[a-z_]+$")]] | None,
-    Query(max_length=50, description="Only events of these types; repeatable.", examples=[["account.updated"]]),
-]
+    list[GivenEventType] | None,
+    Query(max_length=50, description="Only events of these types, as `EventRead` names them; repeatable.",
+          examples=[["account.updated"]]),
+]  # fmt: skip
 OfAccount = Annotated[UUID | None, Query(description="Only events of this account.")]
 
 
@@ -90,8 +92,8 @@ async def stream_events(
     The stream ends after ten minutes, or what the service is set to, and when the token or the right does: connect
     again with `Last-Event-ID`, and nothing is missed.
     """
-    position = last_event_id if last_event_id is not None else after
-    begun, latest = await feeds.place(db, position, days=request.app.state.settings.event_days)
+    position, source = (after, "query:after") if last_event_id is None else (last_event_id, "header:Last-Event-ID")
+    begun, latest = await feeds.place(db, position, days=request.app.state.settings.event_days, source=source)
     asked = Asked(request, STREAMED, tuple(types or ()), account_id)
     read = asked.again(begin, access.partner_id)
     return EventStream(Follower(request, access.partner_id, latest if position is None else begun, read))

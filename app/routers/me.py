@@ -53,7 +53,7 @@ async def update_me(body: MeUpdate, caller: Self, db: Db, match: IfMatch, respon
 @router.post("/password", status_code=204, openapi_extra=raises(WrongCredentials, TooManyAttempts))
 async def change_password(body: PasswordChange, caller: SelfApart, begin: UnitsOfWork, request: Request) -> None:
     """Set a new password. All other sessions of the user end, and a mail says so."""
-    user = await _proven(request, begin, caller, body.current_password, "/current_password")
+    user = await proven(request, begin, caller, body.current_password, "/current_password")
     settings = request.app.state.settings
     least = settings.password_min_length_with_totp if user.totp_enabled_at else settings.password_min_length
     passwords.check(body.password, min_length=least, context=passwords.about(user))
@@ -78,7 +78,7 @@ async def get_totp(caller: Self, db: Db) -> dict[str, Any]:
 @router.post("/totp", response_model=TotpSetup, openapi_extra=raises(SecondFactorConflict, TooManyAttempts))
 async def start_totp(body: PasswordProof, caller: SelfApart, begin: UnitsOfWork, request: Request) -> dict[str, str]:
     """Begin to switch the second factor on: a secret for the authenticator app. Confirm a code of it next."""
-    await _proven(request, begin, caller, body.password, "/password")
+    await proven(request, begin, caller, body.password, "/password")
     async with unit_of_work(begin) as db:
         await confine(db, PLATFORM)
         user = await users.get(db, caller.user_id, lock=True)
@@ -96,7 +96,7 @@ async def confirm_totp(body: Code, caller: Self, db: Db, request: Request) -> di
 @router.post("/totp/disable", status_code=204, openapi_extra=raises(SecondFactorConflict, TooManyAttempts))
 async def disable_totp(body: PasswordProof, caller: SelfApart, begin: UnitsOfWork, request: Request) -> None:
     """Switch the second factor off. The password must be long enough to stand alone: change it first, if it is not."""
-    await _proven(request, begin, caller, body.password, "/password")
+    await proven(request, begin, caller, body.password, "/password")
     passwords.check(body.password, min_length=request.app.state.settings.password_min_length, context=[])
     async with unit_of_work(begin) as db:
         await confine(db, PLATFORM)
@@ -110,7 +110,7 @@ async def renew_recovery_codes(
     body: PasswordProof, caller: SelfApart, begin: UnitsOfWork, request: Request
 ) -> dict[str, Any]:
     """Ten new recovery codes; the old ones are void."""
-    await _proven(request, begin, caller, body.password, "/password")
+    await proven(request, begin, caller, body.password, "/password")
     async with unit_of_work(begin) as db:
         await confine(db, PLATFORM)
         return {"recovery_codes": await totp.renew_codes(db, caller, await users.get(db, caller.user_id, lock=True))}
@@ -130,7 +130,7 @@ async def end_session(caller: Self, db: Db, session_id: SessionId) -> None:
     await sessions.end(db, caller, session_id)
 
 
-async def _proven(request: Request, begin: UnitsOfWork, caller: Caller, password: str, pointer: str) -> User:
+async def proven(request: Request, begin: UnitsOfWork, caller: Caller, password: str, pointer: str) -> User:
     """The caller's user, once the password was found right. Counted like a log-in: a stolen token must not guess.
 
     Raises:

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from app.access import Public
-from app.policy import GRANTS, Permission, Role
+from app.policy import GRANTS, Permission, Role, scopes_of
 from app.rest import Route
 from app.schemas.role import JsonWebKeySet, RolesRead, ServerMetadata
 
@@ -27,6 +27,9 @@ async def get_jwks(request: Request, response: Response) -> dict[str, Any]:
     return {"keys": request.app.state.keys.jwks}
 
 
+GRANTABLE = scopes_of(Role.PARTNER_ADMIN) | scopes_of(Role.SERVICE)
+
+
 @router.get("/.well-known/oauth-authorization-server", response_model=ServerMetadata)
 async def get_server_metadata(request: Request) -> dict[str, Any]:
     """Metadata of the authorization server (RFC 8414): what another service needs to verify tokens."""
@@ -38,6 +41,6 @@ async def get_server_metadata(request: Request) -> dict[str, Any]:
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
-        "scopes_supported": list(Permission),
+        "scopes_supported": [p for p in Permission if p in GRANTABLE],
         "response_types_supported": ["none"],
     }

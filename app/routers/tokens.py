@@ -30,8 +30,10 @@ FORM: Final = "application/x-www-form-urlencoded"
 MAX_BODY: Final = 16_384
 PROOFS: Final = frozenset({"client_secret", "client_assertion"})
 ASSERTED: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+LIKE_OAUTH: Final = {"additionalProperties": True}
+"""Fields that nobody knows are ignored (RFC 6749, 3.2)."""
 TAKES_FORM: Final[Any] = {
-    "requestBody": {"required": True, "content": {FORM: {"schema": TokenRequest.model_json_schema()}}}
+    "requestBody": {"required": True, "content": {FORM: {"schema": TokenRequest.model_json_schema() | LIKE_OAUTH}}}
 }
 
 

@@ -82,6 +82,8 @@ class PublicKey(In):
     crv: Literal["P-256"]
     x: Annotated[str, Field(min_length=43, max_length=43, pattern=r"^[A-Za-z0-9_-]+$")]
     y: Annotated[str, Field(min_length=43, max_length=43, pattern=r"^[A-Za-z0-9_-]+$")]
+    alg: Annotated[Literal["ES256"], Field(default="ES256", description="May be left out.")]
+    use: Annotated[Literal["sig"], Field(default="sig", description="May be left out.")]
 
 
 class SecretCreate(In):
@@ -145,7 +147,7 @@ class ApiClientRead(Out):
 
     id: Annotated[UUID, Field(description="Also its `client_id`.")]
     partner_id: Annotated[UUID | None, Field(description="Null: a service of the cloud, which comes to all partners.")]
-    name: ShownName
+    name: Annotated[ShownName, Field(examples=["ERP Nordwerk"])]
     owner_id: Annotated[UUID, Field(description="The user for whom it acts; it may no more than the owner.")]
     status: Annotated[
         Literal["active", "expired", "owner_gone", "revoked"],

@@ -121,7 +121,9 @@ class WebhookFacts(TypedDict, total=False):
 
     url: Annotated[str, Field(max_length=2000, examples=["https://erp.example.com/hooks/tenantry"])]
     description: Text
-    types: Annotated[list[Key], Field(max_length=100, description="Types that are sent; empty: all.")]
+    types: Annotated[
+        list[Key], Field(max_length=100, description="Types that are sent; empty: all.", examples=[["account.created"]])
+    ]
     created_by: UUID
     status: WebhookStatus
     disabled_reason: DisabledReason | None

@@ -50,5 +50,7 @@ class ServerMetadata(Out):
         list[Literal["client_secret_basic", "client_secret_post", "private_key_jwt"]], Field(max_length=3)
     ]
     token_endpoint_auth_signing_alg_values_supported: Annotated[list[Literal["ES256"]], Field(max_length=1)]
-    scopes_supported: Annotated[list[Permission], Field(max_length=200)]
+    scopes_supported: Annotated[
+        list[Permission], Field(max_length=200, description="Those that an API client, or a service client, may have.")
+    ]
     response_types_supported: Annotated[list[Literal["none"]], Field(max_length=1)]

@@ -42,8 +42,9 @@ def _known(value: str) -> str:
 
 
 EventType = Annotated[str, Field(max_length=60, pattern=r"^[a-z_]+\.[a-z_]+$", examples=["account.created"])]
+GivenEventType = Annotated[EventType, AfterValidator(_known)]
 GivenEventTypes = Annotated[
-    list[Annotated[EventType, AfterValidator(_known)]],
+    list[GivenEventType],
     Field(
         max_length=100,
         description="Types of the events that are sent, as the `webhooks` of this contract name them; empty: all.",

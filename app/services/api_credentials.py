@@ -24,6 +24,8 @@ NO_KEY = Text(
     "Must be the public half of an EC key on P-256.", "Muss der öffentliche Teil eines EC-Schlüssels auf P-256 sein."
 )
 
+KEY_TAKEN = Text("The client has this key already.", "Diesen Schlüssel hat der Client schon.")
+
 
 async def of(db: AsyncSession, client_ids: Sequence[UUID]) -> dict[UUID, list[dict[str, Any]]]:
     """What of each client is in force, the newest first."""
@@ -46,7 +48,7 @@ async def add(db: AsyncSession, access: Access, client: ApiClient, asked: Mappin
     """Another secret or public key; as it is shown once.
 
     Raises:
-        Invalid: it is no key on P-256.
+        Invalid: it is no key on P-256, or one that is in force already.
         TooManyCredentials: ten are in force.
     """
     hours, secret = asked["others_end_in_hours"], None
@@ -90,10 +92,14 @@ async def add_key(
     """A public key, with whose private half the client signs its assertions (RFC 7523).
 
     Raises:
+        Invalid: it is in force already.
         TooManyCredentials: ten are in force.
     """
+    hint = security.thumbprint(key)
+    if hint in {c["hint"] for c in (await of(db, [client.id])).get(client.id, ())}:
+        raise Invalid(errors=[Fault("/public_key", "public_key_taken", KEY_TAKEN)])
     credential = ApiCredential(id=new_id(), client_id=client.id, kind=CredentialKind.PUBLIC_KEY,
-                               hint=security.thumbprint(key), public_key=dict(key))  # fmt: skip
+                               hint=hint, public_key=dict(key))  # fmt: skip
     await _add(db, access, client, credential, others_end_in)
     return credential.id
 

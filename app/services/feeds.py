@@ -52,7 +52,7 @@ async def read(db: AsyncSession, *, after: int | None, limit: int, days: int, ty
     return Stretch(found[:limit], until, latest)
 
 
-async def place(db: AsyncSession, after: int | None, *, days: int) -> tuple[int, int]:
+async def place(db: AsyncSession, after: int | None, *, days: int, source: str = "query:after") -> tuple[int, int]:
     """A position that can be read from, and where the feed ends; without one, before the oldest event that it has.
 
     The end is read first: positions are given without gaps, and those of one round appear at once, so all up to the
@@ -70,7 +70,7 @@ async def place(db: AsyncSession, after: int | None, *, days: int) -> tuple[int,
         first: int | None = await db.scalar(select(func.min(oldest.c.position)))
         return (latest if first is None else first - 1), latest
     if after > latest:
-        raise Invalid(errors=[Fault("query:after", "invalid_cursor", AHEAD)])
+        raise Invalid(errors=[Fault(source, "invalid_cursor", AHEAD)])
     if after < latest and await db.scalar(select(Event.created_at < since).where(Event.position == after + 1)):
         raise EventsGone
     return after, latest

@@ -60,7 +60,7 @@ async def ask_reset(db: AsyncSession, secret: bytes, *, email: str, address: str
         await throttles.count(db, throttles.key(secret, "resets of", users.key_of(email)), now, free=free)
     except TooManyAttempts:
         return
-    mail.enqueue(db, PLATFORM, "password_reset", email=email)
+    mail.enqueue(db, PLATFORM, "password_reset", email=users.key_of(email))
 
 
 async def open_reset(db: AsyncSession, keys: security.Keys, delivery_id: UUID, user: User, *, minutes: int) -> str:
