@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, String, Text, text
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKeyConstraint, Index, String, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -50,6 +50,8 @@ class AccountImport(Versioned, Tenanted, Identified, Base):
     confirmed_by: Mapped[UUID | None] = mapped_column(default=None)
     client_id: Mapped[UUID | None] = mapped_column(default=None)
     """The API client through which the present work was set going; null: none."""
+    client_scopes: Mapped[list[str] | None] = mapped_column(ARRAY(Text()), default=None)
+    """What its token was good for then: the work is done with no more, nor with more than it may by now."""
     request_id: Mapped[str | None] = mapped_column(String(64), default=None)
     """Of the request that set the present work going, and from where it came: events of the rows name them."""
     address: Mapped[str | None] = mapped_column(String(64), default=None)

@@ -140,21 +140,23 @@ async def acting(db: AsyncSession, row: AccountImport) -> Access:
         raise Stopped("not_allowed", NOT_ALLOWED)
     actor = Actor.USER if row.client_id is None else Actor.API_CLIENT
     caller = Caller(user_id, UUID(int=0), bool(operator), row.request_id, row.address, actor, row.client_id)
-    return Access(caller, row.partner_id, granted, scopes=await _scopes(db, row.client_id, user_id))
+    return Access(caller, row.partner_id, granted, scopes=await _scopes(db, row, user_id))
 
 
-async def _scopes(db: AsyncSession, client_id: UUID | None, user_id: UUID) -> frozenset[str] | None:
-    """What an API client may at this moment that set the import going; null: it was a person.
+async def _scopes(db: AsyncSession, row: AccountImport, user_id: UUID) -> frozenset[str] | None:
+    """What an API client may at this moment, and might by the token with which it set the import going; null: it was a
+    person.
 
     Raises:
         Stopped: it may not do it (any more).
     """
-    if client_id is None:
+    if row.client_id is None:
         return None
-    client = await db.scalar(select(ApiClient).where(ApiClient.id == client_id))
+    client = await db.scalar(select(ApiClient).where(ApiClient.id == row.client_id))
     if client is None or not api_clients.may_act(client, user_id) or Permission.ACCOUNT_IMPORT not in client.scopes:
         raise Stopped("not_allowed", NOT_ALLOWED)
-    return frozenset(client.scopes)
+    now = frozenset(client.scopes)
+    return now if row.client_scopes is None else now & set(row.client_scopes)
 
 
 NOT_ALLOWED = Said("The user who imports may no longer do it.", "Der importierende Benutzer darf das nicht mehr.")

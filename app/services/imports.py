@@ -49,7 +49,7 @@ async def create(db: AsyncSession, access: Access, *, file_name: str, file_bytes
         partner_id=access.partner_id, file_name=file_name, file_search=words.search_key(file_name),
         file_bytes=file_bytes, options=dict(options),
         created_by=access.user_id, client_id=access.caller.client_id, request_id=access.caller.request_id,
-        address=access.caller.address,
+        address=access.caller.address, client_scopes=_scopes(access),
     )  # fmt: skip
     db.add(row)
     await db.flush()
@@ -99,6 +99,10 @@ async def faults(db: AsyncSession, row: AccountImport, *, limit: int, after: lis
     return Faults(rows.all(), total)
 
 
+def _scopes(access: Access) -> list[str] | None:
+    return None if access.scopes is None else sorted(access.scopes)
+
+
 async def confirm(db: AsyncSession, access: Access, row: AccountImport, *, skip_errors: bool) -> AccountImport:
     """Let a worker do what the dry run said. Whoever confirms is the one who does it, and the admin of what is new.
 
@@ -114,6 +118,7 @@ async def confirm(db: AsyncSession, access: Access, row: AccountImport, *, skip_
     row.client_id, row.request_id, row.address = (
         access.caller.client_id, access.caller.request_id, access.caller.address
     )  # fmt: skip
+    row.client_scopes = _scopes(access)
     row.row, row.rows_done, row.result = 0, 0, dict.fromkeys(COUNTS, 0)
     before, after = events.changed(row, {"status": ImportStatus.RUNNING})
     events.record(db, access, "account_import.confirmed", row, before=before,
