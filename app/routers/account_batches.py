@@ -20,7 +20,10 @@ MayChange = Annotated[Access, in_partner(Permission.ACCOUNT_CREATE)]
 
 @router.post("", response_model=AccountBatchRead)
 async def run_account_batch(body: AccountBatch, access: MayChange, db: Db, request: Request) -> dict[str, Any]:
-    """Open or change up to 100 accounts. Each item succeeds or fails by itself, as a request of its own would."""
+    """Open or change up to 100 accounts. Each item succeeds or fails by itself, as a request of its own would.
+
+    But if one does not fit the contract, the whole body is refused (422, `/items/6/account/name`), and nothing is done.
+    """
     items = [
         batches.Item(None, i.account.model_dump())
         if isinstance(i, BatchCreate)
