@@ -26,7 +26,7 @@ from sqlalchemy.pool import NullPool
 from app import migrate, security
 from app.config import Settings
 from app.db import APP_ROLE, Sessions, unit_of_work
-from app.localpg import LocalPg
+from app.localpg import BRIEF, LocalPg
 from app.main import create_app
 from app.models import PLATFORM, Account, Event, Partner, PartnerMember, User, new_id, utc_now
 from app.policy import Access, Caller, Request, Role
@@ -115,7 +115,7 @@ def server() -> Generator[Server]:
     if configured:
         yield Server(configured.replace("postgresql://", "postgresql+asyncpg://"))
         return
-    with LocalPg(ROOT / ".data" / "test-postgres") as local:
+    with LocalPg(ROOT / ".data" / "test-postgres", keeping=BRIEF) as local:
         yield Server(local.url("postgres"))
 
 

@@ -8,7 +8,7 @@ from httpx import AsyncClient
 from sqlalchemy import event
 
 from app.config import Settings
-from app.localpg import LocalPg
+from app.localpg import BRIEF, LocalPg
 from app.models import utc_now
 from bench import databases, plans
 from bench.growth import CASES, Case
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="session")
 def server() -> Any:
     """Always the embedded one, whose superuser we are: only such may have statements explained as they run."""
-    with LocalPg(ROOT / ".data" / "test-postgres") as local:
+    with LocalPg(ROOT / ".data" / "test-postgres", keeping=BRIEF) as local:
         yield Server(local.url("postgres"))
 
 
