@@ -1,9 +1,11 @@
 """The section `webhooks` of the contract: an entry for every type of event that is sent to whoever asked for it."""
 
+from copy import deepcopy
 from typing import Any, Final
 
 from app.event_types import FEED
 from app.schemas.webhook_message import WebhookMessage
+from app.tidying import title_of
 
 Document = dict[str, Any]
 
@@ -12,20 +14,28 @@ TAG: Final = "webhook-messages"
 TAG_DESCRIPTION: Final = "What is sent to the addresses that a partner has registered: requests to you, not to us."
 REFERENCE: Final = "#/components/schemas/{model}"
 
-_HEADERS: Final[list[Document]] = [
-    {"name": "webhook-id", "in": "header", "required": True, "example": "0198c5b2-7a1e-7c3d-9f60-4b2a1d3e5f60",
-     "description": "Id of the message, the same whenever it is sent again: by it, drop what you have already.",
-     "schema": {"type": "string", "maxLength": 80, "pattern": "^[A-Za-z0-9_-]+$"}},
-    {"name": "webhook-timestamp", "in": "header", "required": True, "example": "1764061800",
-     "description": "When it is sent, in seconds since 1970 (UTC): refuse what is older than five minutes.",
-     "schema": {"type": "string", "maxLength": 12, "pattern": "^[0-9]+$"}},
-    {"name": "webhook-signature", "in": "header", "required": True,
-     "example": "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
-     "description": "Standard Webhooks: `v1,` and the HMAC-SHA256 of id, timestamp and body, in Base64; several, "
-     "separated by spaces, while secrets are rotated: one must be right.",
-     "schema": {"type": "string", "maxLength": 1000, "pattern": "^[A-Za-z0-9,+/= ]+$"}},
-]  # fmt: skip
-
+_PARAMETERS: Final[Document] = {
+    "WebhookId": {
+        "name": "webhook-id", "in": "header", "required": True, "example": "0198c5b2-7a1e-7c3d-9f60-4b2a1d3e5f60",
+        "description": "Id of the message, the same whenever it is sent again: by it, drop what you have already.",
+        "schema": {"type": "string", "maxLength": 80, "pattern": "^[A-Za-z0-9_-]+$"}},
+    "WebhookTimestamp": {
+        "name": "webhook-timestamp", "in": "header", "required": True, "example": "1764061800",
+        "description": "When it is sent, in seconds since 1970 (UTC): refuse what is older than five minutes.",
+        "schema": {"type": "string", "maxLength": 12, "pattern": "^[0-9]+$"}},
+    "WebhookSignature": {
+        "name": "webhook-signature", "in": "header", "required": True,
+        "example": "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+        "description": "Standard Webhooks: `v1,` and the HMAC-SHA256 of id, timestamp and body, in Base64; several, "
+        "separated by spaces, while secrets are rotated: one must be right.",
+        "schema": {"type": "string", "maxLength": 1000, "pattern": "^[A-Za-z0-9,+/= ]+$"}},
+}  # fmt: skip
+_ANSWERS: Final[Document] = {
+    "WebhookTaken": {"description": "Taken. Any 2xx says so; anything else, or none in time, and it is sent again."},
+    "WebhookUnwanted": {
+        "description": "Nobody wants it any more: nothing is sent to this address until it is enabled again."
+    },
+}
 
 PINGED: Final = "webhook.ping"
 PING: Final[Document] = {
@@ -50,7 +60,7 @@ def add(document: Document) -> None:
     components["schemas"] |= {"WebhookPing": PING}
     items = {_name(kind): {"post": _operation(kind, said.description, "WebhookMessage")} for kind, said in FEED.items()}
     items[_name(PINGED)] = {"post": _operation(PINGED, "Somebody tries out whether messages arrive.", "WebhookPing")}
-    components["pathItems"] = items
+    components |= {"pathItems": items, "parameters": deepcopy(_PARAMETERS), "responses": dict(_ANSWERS)}
     document["webhooks"] = {kind: {"$ref": f"#/components/pathItems/{_name(kind)}"} for kind in (*FEED, PINGED)}
     document["tags"].append({"name": TAG, "description": TAG_DESCRIPTION})
 
@@ -63,13 +73,11 @@ def _name(kind: str) -> str:
 
 def _operation(kind: str, said: str, schema: str) -> Document:
     body: Document = {"schema": {"$ref": REFERENCE.format(model=schema)}}
-    answer: Document = {"description": "Taken. Any 2xx says so; anything else, or none in time, and it is sent again."}
-    gone: Document = {
-        "description": "Nobody wants it any more: nothing is sent to this address until it is enabled again."
-    }
     return {
-        "tags": [TAG], "operationId": f"on{_name(kind)[0].upper()}{_name(kind)[1:]}", "summary": said.rstrip("."),
-        "description": f"{said} The message's `type` is `{kind}`.", "security": [], "parameters": _HEADERS,
+        "tags": [TAG], "operationId": f"on{_name(kind)[0].upper()}{_name(kind)[1:]}", "summary": title_of(said),
+        "description": f"{said} The message's `type` is `{kind}`.", "security": [],
+        "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in _PARAMETERS],
         "requestBody": {"required": True, "content": {"application/json": body}},
-        "responses": {"200": answer, "410": gone},
+        "responses": {status: {"$ref": f"#/components/responses/{name}"}
+                      for status, name in zip(("200", "410"), _ANSWERS, strict=True)},
     }  # fmt: skip

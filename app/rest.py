@@ -145,6 +145,7 @@ async def with_retries(request: Request, once: Handler) -> Response:
 # --- pages ---
 
 MAX_CURSOR: Final = 8192  # it holds the values of three sorted columns, and they may be long
+SOME_CURSOR: Final = "eyJhIjpbXX0.c2ln"
 
 
 class Page(BaseModel, Generic[T]):
@@ -152,7 +153,13 @@ class Page(BaseModel, Generic[T]):
 
     items: Annotated[list[T], Field(max_length=200)]
     next_cursor: (
-        Annotated[str, Field(max_length=MAX_CURSOR, description="Pass it as `cursor` to get the next page.")] | None
+        Annotated[
+            str,
+            Field(
+                max_length=MAX_CURSOR, description="Pass it as `cursor` to get the next page.", examples=[SOME_CURSOR]
+            ),
+        ]
+        | None
     )
     total: Annotated[int, Field(ge=0, description="Rows on all pages; only with `count=true`.")] | None
 
@@ -273,7 +280,11 @@ async def page_asked(
     limit: Annotated[int, Query(ge=1, le=200, description="Rows on a page.")] = 50,
     cursor: Annotated[
         str | None,
-        Query(max_length=MAX_CURSOR, description="`next_cursor` of the page before, with the same parameters."),
+        Query(
+            max_length=MAX_CURSOR,
+            description="`next_cursor` of the page before, with the same parameters.",
+            examples=[SOME_CURSOR],
+        ),
     ] = None,
     count: Annotated[bool, Query(description="Also count all rows, as `total`. Costs time on large lists.")] = False,
 ) -> PageAsked:
@@ -339,6 +350,7 @@ async def if_match(
             max_length=200,
             pattern=ETAG_PATTERN,
             description="The ETag that you read, or `*`. Required (428).",
+            examples=['"3"'],
         ),
     ] = None,
 ) -> Match:

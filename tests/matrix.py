@@ -49,6 +49,7 @@ from app.policy import (
 from app.policy import Request as Origin
 from app.services import claims, invitations, passwords, sessions, totp
 from tests.conftest import PASSWORD, World, join, password_hash
+from tests.contract import parameters_of, target
 from tests.pools import feature
 
 R = Role
@@ -94,10 +95,9 @@ def _operation(path: str, method: str, found: dict[str, Any]) -> Operation:
     content = found.get("requestBody", {}).get("content", {})
     form = "multipart/form-data" in content
     schema = content.get("multipart/form-data" if form else "application/json", {}).get("schema", {})
-    body = schema.get("$ref") or (
-        next(iter(schema["discriminator"]["mapping"].values())) if "oneOf" in schema else None
-    )
-    inside = tuple(p["name"] for p in found.get("parameters", []) if p.get("in") == "path")
+    union = target(schema).get("discriminator")
+    body = next(iter(union["mapping"].values())) if union else schema.get("$ref")
+    inside = tuple(p["name"] for p in parameters_of(found) if p["in"] == "path")
     encoded = content.get("application/x-www-form-urlencoded", {}).get("schema", {}).get("$ref", "")
     return Operation(found["operationId"], method.upper(), path, found["x-permission"], inside,
                      body and body.rpartition("/")[2], {} in found["security"], form,

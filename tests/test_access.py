@@ -20,6 +20,7 @@ from app.policy import ACCOUNT_ROLES, GRANTS, OF_FIELDS, PARTNER_ROLES, Permissi
 from app.routers import ROUTERS
 from app.security import ALGORITHM
 from tests.conftest import MISCOUNTED, PASSWORD, Owner, World, join, problem, running
+from tests.contract import parameters_of
 from tests.facts import strange
 from tests.matrix import (
     ANY_OPERATION,
@@ -381,7 +382,7 @@ async def test_bodies_and_queries_take_no_id_but_those_of_a_view_and_of_a_user(w
     contract = world.app.openapi()
     bodies = [contract["components"]["schemas"][o.body]["properties"] for o in operations(world) if o.body]
     queries = [{p["name"]: p} for item in contract["paths"].values() for o in item.values()
-               for p in o.get("parameters", []) if p.get("in") in ("query", "header")]  # fmt: skip
+               for p in parameters_of(o) if p["in"] in ("query", "header")]  # fmt: skip
     fields = chain.from_iterable(fields.items() for fields in bodies + queries)
     assert {name for name, field in fields if "uuid" in json.dumps(field)} == {"view", "user_id", "account_id"}
 
@@ -424,7 +425,7 @@ def takes_view(world: World) -> set[str]:
     schemas = contract["components"]["schemas"]
     return {o.id for o in operations(world) if o.body and "view" in schemas[o.body]["properties"]} | {
         o["operationId"] for item in contract["paths"].values() for o in item.values()
-        if any(p.get("name") == "view" for p in o.get("parameters", []))
+        if any(p["name"] == "view" for p in parameters_of(o))
     }  # fmt: skip
 
 

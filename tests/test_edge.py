@@ -28,9 +28,9 @@ from sqlalchemy import make_url, select
 from app.config import Settings
 from app.models import PLATFORM, Event, WebhookDelivery, utc_now
 from app.policy import Role
-from tests.conftest import ROOT, Server, World, problem, running
+from tests.conftest import Server, World, problem, running
+from tests.contract import CONTRACT, parameters_of
 
-CONTRACT: dict[str, Any] = json.loads((ROOT / "openapi.json").read_text())
 METHODS = ("get", "post", "patch", "delete")
 OPERATIONS = [
     (method.upper(), path, item[method])
@@ -1000,7 +1000,7 @@ def shots(draw: st.DrawFn) -> Shot:
     strange = (
         draw(st.dictionaries(st.sampled_from(names), segments, max_size=1)) if names and draw(st.booleans()) else {}
     )
-    parameters = [p["name"] for p in shown.get("parameters", []) if p["in"] == "query"]
+    parameters = [p["name"] for p in parameters_of(shown) if p["in"] == "query"]
     query = draw(st.lists(st.tuples(st.sampled_from(parameters) if parameters else texts, texts), max_size=3))
     kinds = ["if-match", "idempotency-key", "if-none-match", "accept-language", "x-request-id", "accept-encoding", "origin", "range",
              "traceparent", "user-agent", "accept", "x-forwarded-for", "x-http-method-override", "expect"]  # fmt: skip

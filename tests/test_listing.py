@@ -2,7 +2,7 @@
 
 from app.policy import Role
 from tests.conftest import World
-from tests.test_edge import CONTRACT
+from tests.contract import CONTRACT, parameters_of
 
 
 async def test_the_examples_of_filters_and_sorts_are_such_as_the_lists_take(world: World):
@@ -12,8 +12,8 @@ async def test_the_examples_of_filters_and_sorts_are_such_as_the_lists_take(worl
     hook = await operator.post(f"/v1/partners/{partner.id}/webhooks", json={"url": "https://example.com/hook"})
     taken: list[str] = []
     for path, operations in CONTRACT["paths"].items():
-        parameters = operations.get("get", {}).get("parameters", [])
-        examples = {p["name"]: p["schema"]["examples"][0] for p in parameters if p["name"] in ("filter", "sort")}
+        parameters = parameters_of(operations.get("get", {}))
+        examples = {p["name"]: p["example"] for p in parameters if p["name"] in ("filter", "sort")}
         if examples:
             here = path.format(partner_id=partner.id, account_id=account.id, webhook_id=hook.json()["id"])
             answer = await operator.get(here, params=examples)

@@ -23,6 +23,8 @@ from app.policy import Role
 
 
 class AccountStatus(StrEnum):
+    """Whether an account can be used; an archived one is out of the table as well."""
+
     ACTIVE = "active"
     SUSPENDED = "suspended"
     ARCHIVED = "archived"

@@ -13,6 +13,8 @@ from app.models.base import Base, Identified, Tenanted, Versioned, word
 
 
 class ImportStatus(StrEnum):
+    """How far an import is: its dry run first, then the import itself."""
+
     CHECKING = "checking"
     CHECKED = "checked"
     RUNNING = "running"

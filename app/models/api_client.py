@@ -30,6 +30,8 @@ class ApiClient(Versioned, Tenanted, Identified, Base):
 
 
 class CredentialKind(StrEnum):
+    """What a client proves itself with."""
+
     SECRET = "secret"  # noqa: S105 - a kind of one
     PUBLIC_KEY = "public_key"
 

@@ -13,6 +13,8 @@ from app.models.base import Base, Identified, Versioned, word
 
 
 class BillingPeriod(StrEnum):
+    """How often an article is paid for."""
+
     ONCE = "once"
     MONTHLY = "monthly"
     QUARTERLY = "quarterly"

@@ -11,6 +11,8 @@ from app.models.base import PLATFORM, Base, Identified, word
 
 
 class DataExportStatus(StrEnum):
+    """Whether the file is being written, or there."""
+
     RUNNING = "running"
     DONE = "done"
 

@@ -11,6 +11,8 @@ from app.models.base import Base, Identified, Versioned, word
 
 
 class FeatureKind(StrEnum):
+    """Whether a feature is counted in units, or there or not."""
+
     QUOTA = "quota"
     SWITCH = "switch"
 

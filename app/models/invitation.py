@@ -12,6 +12,8 @@ from app.policy import Role
 
 
 class InvitationStatus(StrEnum):
+    """What became of an invitation."""
+
     PENDING = "pending"
     ACCEPTED = "accepted"
     EXPIRED = "expired"
@@ -19,6 +21,8 @@ class InvitationStatus(StrEnum):
 
 
 class MailStatus(StrEnum):
+    """What became of the mail of an invitation."""
+
     QUEUED = "queued"
     SENT = "sent"
     FAILED = "failed"

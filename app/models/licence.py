@@ -11,12 +11,16 @@ from app.models.base import Base, Identified, Tenanted, Versioned, word
 
 
 class LicenceSource(StrEnum):
+    """Where a licence comes from: a purchase, a price model, or somebody's hand."""
+
     ARTICLE = "article"
     PRICE_MODEL = "price_model"
     MANUAL = "manual"
 
 
 class SuspendedBy(StrEnum):
+    """Who stopped a licence, and alone may lift that; an operator may lift either."""
+
     OPERATOR = "operator"
     PARTNER = "partner"
 

@@ -11,6 +11,8 @@ from app.policy import Role
 
 
 class PartnerStatus(StrEnum):
+    """Whether a partner's people can do anything."""
+
     ACTIVE = "active"
     SUSPENDED = "suspended"
 

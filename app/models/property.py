@@ -13,6 +13,8 @@ from app.models.base import Base, Identified, Tenanted, Versioned, word
 
 
 class PropertyType(StrEnum):
+    """Of what type the values of a column are."""
+
     TEXT = "text"
     NUMBER = "number"
     MONEY = "money"

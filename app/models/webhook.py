@@ -13,6 +13,8 @@ from app.models.base import Base, Identified, Tenanted, Versioned, utc_now, word
 
 
 class WebhookStatus(StrEnum):
+    """Whether anything is sent."""
+
     ENABLED = "enabled"
     DISABLED = "disabled"
 

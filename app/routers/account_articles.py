@@ -85,7 +85,9 @@ async def buy_article(
 
 @router.get(f"{ARTICLES}/{{purchase_id}}", response_model=AccountArticleRead)
 async def get_account_article(purchase_id: PurchaseId, access: MayRead, db: Db, response: Response) -> dict[str, Any]:
-    """One purchase of the account."""
+    """Read one purchase of the account. It says what was bought, for how much, for which period, and whether it was
+    cancelled.
+    """
     return _shown(await account_articles.get(db, access, purchase_id), response)
 
 
@@ -109,7 +111,7 @@ async def update_account_article(
 async def cancel_account_article(
     body: AccountArticleCancel, purchase_id: PurchaseId, access: MayManage, db: Db, response: Response
 ) -> dict[str, Any]:
-    """End a purchase and its licences, now or at a moment of its period; there are no days of grace after it."""
+    """End a purchase and its licences, now or at a moment of its period. There are no days of grace after it."""
     account, purchase = await account_articles.hold(db, access, purchase_id)
     return _shown(await purchases.cancel(db, access, account, purchase, at=body.at, reason=body.reason), response)
 

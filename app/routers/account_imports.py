@@ -65,7 +65,9 @@ async def create_account_import(
 async def list_account_imports(
     _: MayRead, db: Db, page: PageQuery, query: ImportQuery, request: Request, response: Response
 ) -> Page[Any]:
-    """The partner's imports of the last 90 days, newest first."""
+    """List the partner's imports of accounts, the newest first. Those of the last 90 days are kept; each says how far
+    it is, and what it did.
+    """
     found = await imports.listed(db, query, limit=page.limit, after=page.after, count=page.count)
     return page_of(found, page, response, lambda row: _shown(request, row))
 

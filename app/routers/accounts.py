@@ -39,7 +39,10 @@ MayList = Annotated[Gate, at_gate(Permission.ACCOUNT_LIST)]
 MayRead = Annotated[Access, in_account(Permission.ACCOUNT_READ)]
 MayUpdate = Annotated[Access, in_account(Permission.ACCOUNT_UPDATE)]
 AccountQuery = Annotated[lists.Query, list_query(tables.fixed(), "; `properties.<key>` of every filterable property")]
-HistoryKey = Annotated[str | None, Query(pattern=KEY, max_length=40, description="Only changes of this property.")]
+HistoryKey = Annotated[
+    str | None,
+    Query(pattern=KEY, max_length=40, description="Only changes of this property.", examples=["contract_end"]),
+]
 ColumnNames = Annotated[
     str | None,
     Query(max_length=2000, pattern=r"^[a-z0-9_.,]+$", examples=["properties.contract_end,properties.tags"],
@@ -110,7 +113,7 @@ async def get_account(access: MayRead, db: Db, response: Response) -> dict[str, 
 async def update_account(
     body: AccountUpdate, access: MayUpdate, db: Db, match: IfMatch, response: Response
 ) -> dict[str, Any]:
-    """Rename, suspend or resume an account, change its price model, time zone or property values: all, or nothing."""
+    """Change an account: its name, status, price model, time zone or property values. All of it is done, or nothing."""
     account = match.check(await accounts.get(db, access, lock=True))
     account = await accounts.update(db, access, account, body.model_dump(exclude_unset=True))
     return await _shown(db, access, account, response)

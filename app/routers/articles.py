@@ -16,13 +16,17 @@ from app.services import articles, catalogue, lists
 router = APIRouter(prefix="/v1/articles", tags=["catalogue"], route_class=IdempotentRoute)
 
 MayManage = Annotated[Access, on_platform(Permission.CATALOGUE_MANAGE)]
-Number = Annotated[str, Path(pattern=NUMBER, max_length=40, description="Number of the article.")]
+Number = Annotated[
+    str, Path(pattern=NUMBER, max_length=40, description="Number of the article.", examples=["ASSET-100"])
+]
 ArticleQuery = Annotated[lists.Query, list_query(articles.TABLE, example="SEN")]
 
 
 @router.get("", response_model=Page[ArticleRead])
 async def list_articles(_: Anyone, db: Db, page: PageQuery, query: ArticleQuery, response: Response) -> Page[Any]:
-    """What is sold. Archived ones are left out unless a filter names `archived`."""
+    """List the articles of the catalogue: what accounts can buy. Archived ones are left out unless a filter names
+    `archived`.
+    """
     found = await articles.listed(db, query, limit=page.limit, after=page.after, count=page.count)
     return page_of(found, page, response, articles.shown)
 
@@ -31,14 +35,18 @@ async def list_articles(_: Anyone, db: Db, page: PageQuery, query: ArticleQuery,
 async def create_article(
     body: ArticleCreate, access: MayManage, db: Db, request: Request, response: Response
 ) -> dict[str, Any]:
-    """Add an article to the catalogue of the service."""
+    """Add an article to the catalogue of the service: something that accounts can buy. It has a price and the licences
+    that it grants; its number is for good.
+    """
     row = await articles.create(db, access, **body.model_dump())
     return articles.shown(created(response, request, row, row.number))
 
 
 @router.get("/{number}", response_model=ArticleRead)
 async def get_article(number: Number, _: Anyone, db: Db, response: Response) -> dict[str, Any]:
-    """One article, archived or not."""
+    """Read one article of the catalogue, archived or not. It says what the article costs, which licences it grants, and
+    when it is sold.
+    """
     return articles.shown(tagged(response, await articles.get(db, number)))
 
 
@@ -46,7 +54,8 @@ async def get_article(number: Number, _: Anyone, db: Db, response: Response) -> 
 async def update_article(
     number: Number, body: ArticleUpdate, access: MayManage, db: Db, match: IfMatch, response: Response
 ) -> dict[str, Any]:
-    """Change texts, price, billing period, grants, or the time in which it is sold; its number never changes.
+    """Change an article: texts, price, billing period, grants, or the time in which it is sold; its number never
+    changes.
 
     Whoever bought it keeps the name, the price and the grants that it had then.
     """
@@ -57,7 +66,7 @@ async def update_article(
 
 @router.post("/{number}/archive", response_model=ArticleRead)
 async def archive_article(number: Number, access: MayManage, db: Db, response: Response) -> dict[str, Any]:
-    """Sell it no more. Those that bought it keep it; asked again, it changes nothing."""
+    """Archive an article: it is sold no more. Those that bought it keep it; asked again, it changes nothing."""
     row = await articles.get(db, number, lock=True)
     return articles.shown(tagged(response, await catalogue.archive(db, access, row, archived=True)))
 

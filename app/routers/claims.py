@@ -105,7 +105,9 @@ async def run_claim_batch(body: ClaimBatch, access: MayManage, db: Db) -> dict[s
 
 @router.get("/claims/{claim_id}", response_model=ClaimRead)
 async def get_claim(claim_id: ClaimId, access: MayRead, db: Db, response: Response) -> dict[str, Any]:
-    """One claim, live or released."""
+    """Read one claim, live or released. It says what its units are for, who took them, and when and why they were given
+    back.
+    """
     claim = await claims.get(db, access, claim_id)
     (shown,) = await claims.marked(await line_of(db), access, [claim])
     response.headers["ETag"] = f'"{claims.etag(claim)}{".1" if shown["over_limit"] else ""}"'

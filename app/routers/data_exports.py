@@ -53,7 +53,9 @@ async def create_data_export(caller: Self, db: Db, request: Request, response: R
 
 @router.get("/{export_id}", response_model=DataExportRead)
 async def get_data_export(export_id: ExportId, caller: Self, db: Db) -> DataExport:
-    """Whether the file is there, and until when."""
+    """Read whether the file with your data is there, and until when. While it is being written, ask again every few
+    seconds.
+    """
     return await data_exports.get(db, caller, export_id)
 
 
@@ -61,7 +63,7 @@ async def get_data_export(export_id: ExportId, caller: Self, db: Db) -> DataExpo
 async def get_data_export_file(
     export_id: ExportId, caller: Self, db: Db, begin: UnitsOfWork, request: Request
 ) -> Download:
-    """The file: JSON in UTF-8, a record on each line."""
+    """Download the file with your data. It is JSON in UTF-8, a record on each line."""
     export = await data_exports.finished(db, caller, export_id)
     name = f"tenantry-personal-data-{export.created_at:%Y-%m-%d}.json"
     return Download(_pieces(begin, export.id), name=name, media_type="application/json",

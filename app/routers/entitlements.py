@@ -22,7 +22,7 @@ MayRead = Annotated[Access, in_account(Permission.ENTITLEMENT_READ)]
 MayReadAll = Annotated[Access, in_partner(Permission.ENTITLEMENT_READ)]
 AccountQuery = Annotated[lists.Query, list_query(entitlements.TABLE, example="assets")]
 PartnerQuery = Annotated[lists.Query, list_query(entitlements.of_partner(utc_now())[1], example="80")]
-Feature = Annotated[str, Path(pattern=KEY, max_length=40, description="Key of the feature.")]
+Feature = Annotated[str, Path(pattern=KEY, max_length=40, description="Key of the feature.", examples=["assets"])]
 Units = Annotated[int, Query(ge=1, le=1_000_000, description="How many units are asked about.")]
 UserId = Annotated[UUID | None, Query(description="Id of the user in question; unless given, the caller.")]
 
@@ -50,7 +50,9 @@ async def list_entitlements(
 
 @router.get(f"{ACCOUNT}/entitlements/{{feature}}", response_model=EntitlementCheck)
 async def get_entitlement(feature: Feature, access: MayRead, db: Db, units: Units = 1) -> dict[str, Any]:
-    """What an account may use of a feature, and whether the caller could claim so many units now: for a button."""
+    """Read what an account may use of a feature. For a button, it says whether the caller could claim so many units
+    now.
+    """
     return await entitlements.check(db, access, feature, units)
 
 

@@ -58,11 +58,11 @@ async def list_events(
     request: Request, access: MayRead, db: Db, begin: UnitsOfWork, after: After = None, limit: Limit = 100,
     types: Types = None, account_id: OfAccount = None, wait: Wait = 0,
 ) -> Response:  # fmt: skip
-    """What happened in the partner, in order; whoever remembers `cursor` misses nothing and gets nothing twice.
+    """List what happened in the partner, in order. Whoever remembers `cursor` misses nothing and gets nothing twice.
 
-    Events appear within a second of their change and are kept for 90 days, or what the service is set to. Whoever
-    comes back later than that is told so (410 `events_gone`). With `wait`, the answer comes with the next event that
-    passes the filters, or empty when the time is over.
+    Events appear within a second of their change and are kept for 90 days, or what the service is set to. Whoever comes
+    back later than that is told so (410 `events_gone`). With `wait`, the answer comes with the next event that passes
+    the filters, or empty when the time is over.
     """
     asked = Asked(request, limit, tuple(types or ()), account_id)
     found = await asked.read(db, access, after)
@@ -87,7 +87,7 @@ async def stream_events(
     request: Request, access: MayRead, db: Db, begin: UnitsOfWork, after: FromNow = None, types: Types = None,
     account_id: OfAccount = None, last_event_id: LastEventId = None,
 ) -> EventStream:  # fmt: skip
-    """Tell what happens in the partner while it happens, as Server-Sent Events (WHATWG HTML).
+    """Tell what happens in the partner while it happens: Server-Sent Events (WHATWG HTML).
 
     The stream ends after ten minutes, or what the service is set to, and when the token or the right does: connect
     again with `Last-Event-ID`, and nothing is missed.

@@ -17,13 +17,15 @@ from app.services import catalogue, features, lists
 router = APIRouter(prefix="/v1/features", tags=["catalogue"], route_class=IdempotentRoute)
 
 MayManage = Annotated[Access, on_platform(Permission.CATALOGUE_MANAGE)]
-Key = Annotated[str, Path(pattern=KEY, max_length=40, description="Key of the feature.")]
+Key = Annotated[str, Path(pattern=KEY, max_length=40, description="Key of the feature.", examples=["assets"])]
 FeatureQuery = Annotated[lists.Query, list_query(features.TABLE, example="assets")]
 
 
 @router.get("", response_model=Page[FeatureRead])
 async def list_features(_: Anyone, db: Db, page: PageQuery, query: FeatureQuery, response: Response) -> Page[Any]:
-    """What may be used. Archived ones are left out unless a filter names `archived`."""
+    """List the features of the catalogue: what accounts can be licensed for. Archived ones are left out unless a filter
+    names `archived`.
+    """
     found = await features.listed(db, query, limit=page.limit, after=page.after, count=page.count)
     return page_of(found, page, response, features.shown)
 
@@ -32,14 +34,18 @@ async def list_features(_: Anyone, db: Db, page: PageQuery, query: FeatureQuery,
 async def create_feature(
     body: FeatureCreate, access: MayManage, db: Db, request: Request, response: Response
 ) -> dict[str, Any]:
-    """Add a feature to the catalogue of the service."""
+    """Add a feature to the catalogue of the service: something that accounts can be licensed for. Its key and its kind
+    are for good.
+    """
     row = await features.create(db, access, **body.model_dump())
     return features.shown(created(response, request, row, row.key))
 
 
 @router.get("/{key}", response_model=FeatureRead)
 async def get_feature(key: Key, _: Anyone, db: Db, response: Response) -> dict[str, Any]:
-    """One feature, archived or not."""
+    """Read one feature of the catalogue, archived or not. It says how the feature is counted, and what accounts have of
+    it without a licence.
+    """
     return features.shown(tagged(response, await features.get(db, key)))
 
 
@@ -58,7 +64,9 @@ async def update_feature(
 
 @router.post("/{key}/archive", response_model=FeatureRead)
 async def archive_feature(key: Key, access: MayManage, db: Db, response: Response) -> dict[str, Any]:
-    """Grant it no more. Licences and claims of it go on as they are; asked again, it changes nothing."""
+    """Archive a feature: it is granted no more. Licences and claims of it go on as they are; asked again, it changes
+    nothing.
+    """
     row = await features.get(db, key, lock=True)
     return features.shown(tagged(response, await catalogue.archive(db, access, row, archived=True)))
 

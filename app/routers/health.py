@@ -17,13 +17,13 @@ router = APIRouter(tags=["operation"], route_class=Route, dependencies=[Public])
 
 @router.get("/health/live", response_model=Live)
 async def get_live() -> dict[str, str]:
-    """The process is up. Asks nothing else, so that a database failure restarts no server."""
+    """Say that the process is up. It asks nothing else, so that a database failure restarts no server."""
     return {"status": "ok"}
 
 
 @router.get("/health/ready", response_model=Ready, openapi_extra=raises(Unavailable))
 async def get_ready(db: Db, request: Request) -> dict[str, Any]:
-    """The service can do its work: database reachable, migrations up to date, a worker alive.
+    """Say whether the service can do its work: database reachable, migrations up to date, a worker alive.
 
     Otherwise 503: `errors` names the checks that failed as `code`: `database`, `migrations` or `worker`.
     """

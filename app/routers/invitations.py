@@ -56,7 +56,9 @@ async def create_partner_invitation(
 async def list_partner_invitations(
     access: MayReadPartner, db: Db, page: PageQuery, query: InvitationQuery, response: Response
 ) -> Page[Any]:
-    """The partner's invitations, newest first; `filter=status:eq:pending` lists the pending ones."""
+    """List the partner's invitations, the newest first. `filter=status:eq:pending` lists those that nobody has accepted
+    yet.
+    """
     return await _list(access, db, page, query, response)
 
 
@@ -64,7 +66,9 @@ async def list_partner_invitations(
 async def get_partner_invitation(
     access: MayReadPartner, db: Db, invitation_id: InvitationId, response: Response
 ) -> Any:
-    """One invitation into the partner."""
+    """Read one invitation into the partner. It says whom it makes what, whether its mail went out, and what became of
+    it.
+    """
     return tagged(response, await invitations.get(db, access, invitation_id))
 
 
@@ -80,7 +84,9 @@ async def revoke_partner_invitation(
 async def resend_partner_invitation(
     access: MayManagePartner, db: Db, invitation_id: InvitationId, request: Request, response: Response
 ) -> Any:
-    """Mail a new link, good for the full time; the old one dies. Also revives one that has expired."""
+    """Mail a new link for an invitation into the partner, good for the full time. The old one dies. It also revives an
+    invitation that has expired.
+    """
     return await _resend(access, db, invitation_id, request, response)
 
 
@@ -101,7 +107,9 @@ async def create_account_invitation(
 async def list_account_invitations(
     access: MayReadAccount, db: Db, page: PageQuery, query: InvitationQuery, response: Response
 ) -> Page[Any]:
-    """The account's invitations, newest first; `filter=status:eq:pending` lists the pending ones."""
+    """List the account's invitations, the newest first. `filter=status:eq:pending` lists those that nobody has accepted
+    yet.
+    """
     return await _list(access, db, page, query, response)
 
 
@@ -109,7 +117,9 @@ async def list_account_invitations(
 async def get_account_invitation(
     access: MayReadAccount, db: Db, invitation_id: InvitationId, response: Response
 ) -> Any:
-    """One invitation into the account."""
+    """Read one invitation into the account. It says whom it makes what, whether its mail went out, and what became of
+    it.
+    """
     return tagged(response, await invitations.get(db, access, invitation_id))
 
 
@@ -129,7 +139,9 @@ async def revoke_account_invitation(
 async def resend_account_invitation(
     access: MayManageAccount, db: Db, invitation_id: InvitationId, request: Request, response: Response
 ) -> Any:
-    """Mail a new link, good for the full time; the old one dies. Also revives one that has expired."""
+    """Mail a new link for an invitation into the account, good for the full time. The old one dies. It also revives an
+    invitation that has expired.
+    """
     return await _resend(access, db, invitation_id, request, response)
 
 

@@ -22,7 +22,7 @@ JobQuery = Annotated[lists.Query, list_query(jobs.TABLE, example="account_import
 async def list_jobs(
     partner_id: PartnerId, _: MayRead, db: Db, page: PageQuery, query: JobQuery, response: Response
 ) -> Page[Any]:
-    """What is being done for the partner, and what was in the last 90 days, the newest first.
+    """List what is being done for the partner, and what was in the last 90 days, the newest first.
 
     At present jobs are imports of accounts. What a job is in detail, and what may be done with it, is at its `url`.
     """

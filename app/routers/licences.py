@@ -44,7 +44,9 @@ LicenceId = Annotated[UUID, Path(description="Id of the licence.")]
 async def list_partner_licences(
     access: MayReadAll, db: Db, page: PageQuery, query: OfPartner, response: Response
 ) -> Page[Any]:
-    """The licences of all accounts of the partner; those that end first come first."""
+    """List the licences of all accounts of the partner. Those that end first come first: what is to be renewed is on
+    top.
+    """
     found = await licences.listed(db, access, query, limit=page.limit, after=page.after, count=page.count)
     at = terms.now()
     return page_of(found, page, response, lambda row: licences.shown(row, at))
@@ -78,7 +80,9 @@ async def grant_licence(
 
 @router.get(f"{ACCOUNT}/{{licence_id}}", response_model=LicenceRead)
 async def get_licence(licence_id: LicenceId, access: MayRead, db: Db, response: Response) -> dict[str, Any]:
-    """One licence of the account."""
+    """Read one licence of the account. It says how many units of which feature it gives, from when until when, and
+    where it comes from.
+    """
     return _shown(await licences.get(db, access, licence_id), response)
 
 
@@ -124,7 +128,9 @@ async def resume_licence(licence_id: LicenceId, access: MayManage, db: Db, respo
 async def revoke_licence(
     body: LicenceRevoke, licence_id: LicenceId, access: MayManage, db: Db, response: Response
 ) -> dict[str, Any]:
-    """End a licence at once and for good, days of grace included."""
+    """End a licence at once and for good, days of grace included. Claims above the limit that is left stay; no new ones
+    pass.
+    """
     licence = await licences.hold(db, access, licence_id)
     return _shown(await licences.revoke(db, access, licence, reason=body.reason), response)
 

@@ -38,13 +38,13 @@ WRONG_PASSWORD = Text("Not your present password.", "Nicht Ihr jetziges Passwort
 
 @router.get("", response_model=Me)
 async def get_me(caller: Self, db: Db, response: Response) -> dict[str, Any]:
-    """Who is signed in, with partners, accounts and roles, and what a frontend's menu shows."""
+    """Read who is signed in. By the user's partners, accounts and roles, a frontend knows what its menu has to show."""
     return _shown(tagged(response, await users.me(db, caller)))
 
 
 @router.patch("", response_model=Me, openapi_extra=raises(VersionMismatch, PreconditionRequired))
 async def update_me(body: MeUpdate, caller: Self, db: Db, match: IfMatch, response: Response) -> dict[str, Any]:
-    """Change one's own name or language, or whether notices of licences come by mail."""
+    """Change one's own name or language, or whether notices of licences come by mail. All else stays as it is."""
     view = match.check(await users.me(db, caller))
     await users.update(db, caller, view.user, body.model_dump(exclude_unset=True))
     return _shown(tagged(response, view))
@@ -67,7 +67,7 @@ async def change_password(body: PasswordChange, caller: SelfApart, begin: UnitsO
 
 @router.get("/totp", response_model=TotpRead)
 async def get_totp(caller: Self, db: Db) -> dict[str, Any]:
-    """Whether the second factor is on, and how many recovery codes are left."""
+    """Read whether the second factor is on. It also says how many recovery codes are left."""
     user = await users.get(db, caller.user_id)
     return {
         "enabled": user.totp_enabled_at is not None,
@@ -109,7 +109,7 @@ async def disable_totp(body: PasswordProof, caller: SelfApart, begin: UnitsOfWor
 async def renew_recovery_codes(
     body: PasswordProof, caller: SelfApart, begin: UnitsOfWork, request: Request
 ) -> dict[str, Any]:
-    """Ten new recovery codes; the old ones are void."""
+    """Get ten new recovery codes. They are shown this once, and the old ones are void."""
     await proven(request, begin, caller, body.password, "/password")
     async with unit_of_work(begin) as db:
         await confine(db, PLATFORM)
@@ -118,7 +118,9 @@ async def renew_recovery_codes(
 
 @router.get("/sessions", response_model=SessionList)
 async def list_sessions(caller: Self, db: Db) -> dict[str, Any]:
-    """Where the user is logged in, latest first."""
+    """List where the user is logged in, latest first. Browser and network of each help to tell a stranger's from one's
+    own.
+    """
     found = await sessions.listed(db, caller.user_id)
     fields = ("id", "user_agent", "network", "created_at", "last_used_at", "expires_at")
     return {"items": [{f: getattr(s, f) for f in fields} | {"current": s.id == caller.session_id} for s in found]}

@@ -33,14 +33,18 @@ CHANGE_IN_ACCOUNT = raises(LastAdmin, AccountArchived, VersionMismatch, Precondi
 async def list_partner_members(
     access: MayReadPartner, db: Db, page: PageQuery, query: PartnerMemberQuery, response: Response
 ) -> Page[Any]:
-    """Who belongs to the partner, in which role."""
+    """List who belongs to the partner, in which role. Members of single accounts are not among them: each account has
+    its own.
+    """
     found = await members.listed(db, access, query, limit=page.limit, after=page.after, count=page.count)
     return page_of(found, page, response)
 
 
 @router.get(f"{PARTNER}/{{user_id}}", response_model=MemberRead)
 async def get_partner_member(access: MayReadPartner, db: Db, user_id: UserId, response: Response) -> members.MemberView:
-    """One member of the partner."""
+    """Read one member of the partner, by the id of the user. Somebody who is only a member of one of its accounts is
+    not found here.
+    """
     return tagged(response, await members.get(db, access, user_id))
 
 
@@ -63,14 +67,16 @@ async def remove_partner_member(access: MayManagePartner, db: Db, match: IfMatch
 async def list_account_members(
     access: MayReadAccount, db: Db, page: PageQuery, query: AccountMemberQuery, response: Response
 ) -> Page[Any]:
-    """Who may enter the account, in which role."""
+    """List who may enter the account, in which role. The partner's people manage it without being among them."""
     found = await members.listed(db, access, query, limit=page.limit, after=page.after, count=page.count)
     return page_of(found, page, response)
 
 
 @router.get(f"{ACCOUNT}/{{user_id}}", response_model=MemberRead)
 async def get_account_member(access: MayReadAccount, db: Db, user_id: UserId, response: Response) -> members.MemberView:
-    """One member of the account."""
+    """Read one member of the account, by the id of the user. Somebody who is only a member of the partner is not found
+    here.
+    """
     return tagged(response, await members.get(db, access, user_id))
 
 
@@ -85,7 +91,9 @@ async def update_account_member(
 
 @router.delete(f"{ACCOUNT}/{{user_id}}", status_code=204, openapi_extra=CHANGE_IN_ACCOUNT)
 async def remove_account_member(access: MayManageAccount, db: Db, match: IfMatch, user_id: UserId) -> None:
-    """End a membership of the account, from the next request on."""
+    """End a membership of the account, from the next request on. Other memberships of the user stay; the last admin
+    stays one.
+    """
     await members.remove(db, access, await _checked(db, access, match, user_id))
 
 

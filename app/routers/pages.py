@@ -112,7 +112,7 @@ def _operations(contract: dict[str, Any]) -> Iterator[tuple[dict[str, Any], set[
             failures: list[dict[str, Any]] = [r for s, r in found["responses"].items() if s[0] in "45"]
             for failure in failures:
                 (said,) = shared.get(failure.get("$ref", ""), failure)["content"].values()
-                codes |= set(said["examples"]) if "examples" in said else {said["example"]["code"]}
+                codes |= set(said["examples"])
             yield {"id": found["operationId"], "tag": found["tags"][0], "method": method.upper(), "path": path}, codes
 
 

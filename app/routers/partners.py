@@ -27,7 +27,7 @@ PartnerQuery = Annotated[lists.Query, list_query(partners.TABLE)]
 async def create_partner(
     body: PartnerCreate, access: MayCreate, db: Db, request: Request, response: Response
 ) -> Partner:
-    """Take on a partner and invite its first admin, whom a mail leads to the registration."""
+    """Take on a partner and invite its first admin. A mail with a link leads the admin to the registration."""
     partner = await partners.create(db, access, **body.model_dump(exclude={"first_admin_email"}))
     if body.first_admin_email is not None:
         state = request.app.state
@@ -38,23 +38,25 @@ async def create_partner(
 
 @router.get("", response_model=Page[PartnerRead])
 async def list_partners(_: MayList, db: Db, page: PageQuery, query: PartnerQuery, response: Response) -> Page[Any]:
-    """All partners of the service, a page at a time."""
+    """List all partners of the service, a page at a time. Partners see their own by `getMe`."""
     found = await partners.listed(db, query, limit=page.limit, after=page.after, count=page.count)
     return page_of(found, page, response)
 
 
 @router.get("/{partner_id}", response_model=PartnerRead)
 async def get_partner(access: MayRead, db: Db, response: Response) -> Partner:
-    """One partner, for operators and the partner's own people."""
+    """Read one partner, as an operator or as one of its own people. It says whether the partner is active, and its
+    partner management on.
+    """
     return tagged(response, await partners.get(db, access.partner_id))
 
 
 @router.patch("/{partner_id}", response_model=PartnerRead, openapi_extra=raises(VersionMismatch, PreconditionRequired))
 async def update_partner(body: PartnerUpdate, access: MayUpdate, db: Db, match: IfMatch, response: Response) -> Partner:
-    """Rename, suspend or resume a partner, switch its partner management on or off, change its language or time zone.
+    """Change a partner: its name, status, partner management, language or time zone.
 
-    Suspended, it shuts out all its people and the members of its accounts at once; with partner management off,
-    only the partner's own people are shut out.
+    Suspended, it shuts out all its people and the members of its accounts at once; with partner management off, only
+    the partner's own people are shut out.
     """
     partner = match.check(await partners.get(db, access.partner_id, lock=True))
     return tagged(response, await partners.update(db, access, partner, body.model_dump(exclude_unset=True)))

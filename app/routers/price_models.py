@@ -17,7 +17,7 @@ from app.services import catalogue, lists, price_models
 router = APIRouter(prefix="/v1/price-models", tags=["catalogue"], route_class=IdempotentRoute)
 
 MayManage = Annotated[Access, on_platform(Permission.CATALOGUE_MANAGE)]
-Key = Annotated[str, Path(pattern=KEY, max_length=40, description="Key of the price model.")]
+Key = Annotated[str, Path(pattern=KEY, max_length=40, description="Key of the price model.", examples=["basic"])]
 PriceModelQuery = Annotated[lists.Query, list_query(price_models.TABLE)]
 
 
@@ -25,7 +25,7 @@ PriceModelQuery = Annotated[lists.Query, list_query(price_models.TABLE)]
 async def list_price_models(
     _: Anyone, db: Db, page: PageQuery, query: PriceModelQuery, response: Response
 ) -> Page[Any]:
-    """The price models that accounts can be in. Archived ones are left out unless a filter names `archived`."""
+    """List the price models that accounts can be in. Archived ones are left out unless a filter names `archived`."""
     found = await price_models.listed(db, query, limit=page.limit, after=page.after, count=page.count)
     return page_of(found, page, response, price_models.shown)
 
@@ -34,14 +34,18 @@ async def list_price_models(
 async def create_price_model(
     body: PriceModelCreate, access: MayManage, db: Db, request: Request, response: Response
 ) -> dict[str, Any]:
-    """Add a price model to the catalogue of the service."""
+    """Add a price model to the catalogue of the service. It gives its accounts licences of their own (base grants), and
+    prices of articles that hold for them.
+    """
     row = await price_models.create(db, access, **body.model_dump())
     return price_models.shown(created(response, request, row, row.key))
 
 
 @router.get("/{key}", response_model=PriceModelRead)
 async def get_price_model(key: Key, _: Anyone, db: Db, response: Response) -> dict[str, Any]:
-    """One price model, archived or not."""
+    """Read one price model of the catalogue, archived or not. It says which licences its accounts get by it, and which
+    prices hold for them.
+    """
     return price_models.shown(tagged(response, await price_models.get(db, key)))
 
 
@@ -49,7 +53,7 @@ async def get_price_model(key: Key, _: Anyone, db: Db, response: Response) -> di
 async def update_price_model(
     key: Key, body: PriceModelUpdate, access: MayManage, db: Db, match: IfMatch, response: Response
 ) -> dict[str, Any]:
-    """Change texts, base grants or article prices of a price model; its key never changes.
+    """Change a price model: texts, base grants or article prices; its key never changes.
 
     A list replaces the one there was. Accounts that are in the price model keep the base grants that they have.
     """
@@ -60,7 +64,9 @@ async def update_price_model(
 
 @router.post("/{key}/archive", response_model=PriceModelRead)
 async def archive_price_model(key: Key, access: MayManage, db: Db, response: Response) -> dict[str, Any]:
-    """Give it to no further account. Those that have it keep it; asked again, it changes nothing."""
+    """Archive a price model: it is given to no further account. Those that have it keep it; asked again, it changes
+    nothing.
+    """
     row = await price_models.get(db, key, lock=True)
     return price_models.shown(tagged(response, await catalogue.archive(db, access, row, archived=True)))
 

@@ -28,7 +28,9 @@ router = APIRouter(prefix="/v1/partners/{partner_id}", tags=["properties"], rout
 
 MayRead = Annotated[Access, in_partner(Permission.PROPERTY_READ)]
 MayManage = Annotated[Access, in_partner(Permission.PROPERTY_MANAGE)]
-PropertyKey = Annotated[str, Path(pattern=KEY, max_length=40, description="Key of the property.")]
+PropertyKey = Annotated[
+    str, Path(pattern=KEY, max_length=40, description="Key of the property.", examples=["contract_end"])
+]
 OnConflict = Annotated[
     Literal["refuse", "clear"],
     Query(description="What to do when values would become invalid: refuse (409), or remove those values."),
@@ -37,7 +39,9 @@ OnConflict = Annotated[
 
 @router.get("/properties", response_model=PropertyList)
 async def list_properties(_: MayRead, db: Db) -> dict[str, Any]:
-    """All property definitions in the order of the columns, archived ones included."""
+    """List all property definitions in their order, archived ones included. A property is a column of the accounts
+    table that the partner has invented.
+    """
     return {"items": [definitions.shown(row) for row in await properties.listed(db)]}
 
 
@@ -50,26 +54,30 @@ async def list_properties(_: MayRead, db: Db) -> dict[str, Any]:
 async def create_property(
     body: PropertyCreate, access: MayManage, db: Db, request: Request, response: Response
 ) -> dict[str, Any]:
-    """Add a column to the accounts table, as the last one."""
+    """Add a column to the accounts table, as the last one. Its key and its type are for good; all else can be changed
+    later.
+    """
     row = await properties.create(db, access, definitions.row_values(body.model_dump()))
     return definitions.shown(created(response, request, row, row.key))
 
 
 @router.post("/property-order", response_model=PropertyList)
 async def order_properties(body: PropertyOrder, access: MayManage, db: Db) -> dict[str, Any]:
-    """Put the columns into another order, all in one call."""
+    """Put the columns into another order, all in one call. Those that are not named follow as they were."""
     return {"items": [definitions.shown(row) for row in await properties.order(db, access, body.keys)]}
 
 
 @router.get("/properties/{key}", response_model=PropertyRead)
 async def get_property(key: PropertyKey, access: MayRead, db: Db, response: Response) -> dict[str, Any]:
-    """One property definition."""
+    """Read one property definition, archived or not. It says of what type its values are, what they must be like, and
+    who may change them.
+    """
     return definitions.shown(tagged(response, await properties.get(db, access, key)))
 
 
 @router.get("/properties/{key}/usage", response_model=PropertyUsage)
 async def get_property_usage(key: PropertyKey, access: MayRead, db: Db) -> properties.Usage:
-    """How many accounts have a value for it: what goes with it when it is deleted."""
+    """Count the accounts that have a value in a column: what goes with it when it is deleted."""
     return await properties.usage(db, await properties.get(db, access, key))
 
 

@@ -44,7 +44,7 @@ REQUIRED = Text("Required, unless you are logged in.", "Erforderlich, wenn Sie n
 
 @router.post("/invitations/preview", response_model=InvitationPreview, openapi_extra=raises(*TOO_LATE))
 async def preview_invitation(body: InvitationPreviewRequest, db: Db, request: Request) -> dict[str, Any]:
-    """Who invites whom into what. Accepts nothing."""
+    """Show who invites whom into what, by the token of the invitation. It accepts nothing."""
     invited = await registrations.find(db, request.app.state.keys, body.token)
     return {
         "partner": invited.partner,

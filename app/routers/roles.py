@@ -14,7 +14,9 @@ router = APIRouter(tags=["policy"], route_class=Route, dependencies=[Public])
 
 @router.get("/v1/roles", response_model=RolesRead)
 async def list_roles() -> dict[str, Any]:
-    """Which role may do what: the whole policy."""
+    """List the roles, and what each may do: the whole policy. What an operation needs is its `x-permission` in this
+    document.
+    """
     return {
         "items": [{"role": role, "permissions": [p for p, roles in GRANTS.items() if role in roles]} for role in Role]
     }
@@ -22,7 +24,9 @@ async def list_roles() -> dict[str, Any]:
 
 @router.get("/.well-known/jwks.json", response_model=JsonWebKeySet)
 async def get_jwks(request: Request, response: Response) -> dict[str, Any]:
-    """The public keys (RFC 7517) that verify access tokens, ours and those of accounts, and licence files."""
+    """Get the public keys (RFC 7517) that verify what the service signs. These are access tokens, ours and those of
+    accounts, and licence files.
+    """
     response.headers["Cache-Control"] = "public, max-age=300"
     return {"keys": request.app.state.keys.jwks}
 
@@ -32,7 +36,7 @@ GRANTABLE = scopes_of(Role.PARTNER_ADMIN) | scopes_of(Role.SERVICE)
 
 @router.get("/.well-known/oauth-authorization-server", response_model=ServerMetadata)
 async def get_server_metadata(request: Request) -> dict[str, Any]:
-    """Metadata of the authorization server (RFC 8414): what another service needs to verify tokens."""
+    """Get the metadata of the authorization server (RFC 8414). It is what another service needs to verify tokens."""
     url = request.app.state.settings.url
     return {
         "issuer": url,

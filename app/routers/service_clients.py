@@ -106,7 +106,9 @@ async def take_over_service_client(
 async def create_service_client_credential(
     body: CredentialCreate, client_id: ClientId, access: MayManage, db: Db, request: Request
 ) -> dict[str, Any]:
-    """Give a service client another secret, or a public key of its own; to rotate, say when the others end."""
+    """Give a service client another secret, or a public key of its own. To rotate, say when the others end. A secret is
+    shown in this answer and never again.
+    """
     keep_sealed(request)
     client = await api_clients.hold(db, client_id)
     return await api_credentials.add(db, access, client, body.model_dump())
@@ -116,7 +118,7 @@ async def create_service_client_credential(
 async def end_service_client_credential(
     client_id: ClientId, credential_id: CredentialId, access: MayManage, db: Db
 ) -> None:
-    """End one secret or key at once, and the tokens that were had with it."""
+    """End one secret or key of a service client at once. The tokens that were had with it end as well."""
     await api_credentials.end(db, access, await api_clients.hold(db, client_id), credential_id)
 
 

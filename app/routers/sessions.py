@@ -32,11 +32,8 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"], route_class=Route)
     openapi_extra=raises(WrongCredentials, OneTimeCodeRequired, TooManyAttempts),
 )
 async def create_session(body: SessionCreate, begin: UnitsOfWork, origin: Origin, request: Request) -> dict[str, Any]:
-    """Log in. An unknown address, a wrong password and a suspended user get the same answer, after the same time.
-
-    The password is hashed between two transactions, so that no database connection waits for it.
-    """
-    state = request.app.state
+    """Log in. An unknown address, a wrong password and a suspended user get the same answer, after the same time."""
+    state = request.app.state  # hashed between two transactions: no connection waits for it
     async with unit_of_work(begin) as db:
         attempt = await sessions.begin(
             db, state.keys.derived("throttles"), email=body.email, address=origin.address,

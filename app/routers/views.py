@@ -25,7 +25,9 @@ ViewId = Annotated[UUID, Path(description="Id of the view.")]
 
 @router.get("", response_model=Page[ViewRead])
 async def list_views(access: MayRead, db: Db, page: PageQuery, query: ViewQuery, response: Response) -> Page[Any]:
-    """The views that the partner shares, and your own private ones."""
+    """List the saved views of the accounts table. You see those that are shared in the partner, and your own private
+    ones.
+    """
     known = await columns.load(db, access.partner_id)
     found = await views.listed(db, access, query, limit=page.limit, after=page.after, count=page.count)
     return page_of(found, page, response, lambda view: views.shown(known, access, view))

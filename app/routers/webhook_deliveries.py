@@ -28,7 +28,8 @@ DeliveryId = Annotated[UUID, Path(description="Id of the event, which the receiv
 async def list_webhook_deliveries(
     webhook_id: WebhookId, access: MayRead, db: Db, page: PageQuery, query: DeliveryQuery, response: Response
 ) -> Page[Any]:
-    """What was sent, waits to be, or was given up, the newest event first; each with its last answer.
+    """List what was sent to a webhook, waits to be, or was given up. The newest event comes first; each has its last
+    answer.
 
     Kept as long as the events feed gives events.
     """
@@ -57,7 +58,7 @@ async def get_webhook_delivery(webhook_id: WebhookId, delivery_id: DeliveryId, a
 async def redeliver_webhook_delivery(
     webhook_id: WebhookId, delivery_id: DeliveryId, access: MayManage, db: Db
 ) -> dict[str, Any]:
-    """Send one event again, under the same `webhook-id`; later ones of its account wait for it.
+    """Send one event again, under the same `webhook-id`. Later ones of its account wait for it.
 
     One that waits already is tried at once.
     """
@@ -70,7 +71,8 @@ async def redeliver_webhook_delivery(
 async def redeliver_webhook(
     body: WebhookRedelivery, webhook_id: WebhookId, access: MayManage, db: Db, request: Request
 ) -> dict[str, Any]:
-    """Send all events since a moment again, in order, also those that happened while the webhook was disabled.
+    """Send all events since a moment again, in order. Among them are those that happened while the webhook was
+    disabled.
 
     Those from now on come after them. Events that are older than the feed keeps are not sent again.
     """

@@ -43,7 +43,7 @@ WebhookId = Annotated[UUID, Path(description="Id of the webhook.")]
 
 @router.get("", response_model=Page[WebhookRead])
 async def list_webhooks(_: MayRead, db: Db, page: PageQuery, query: WebhookQuery, response: Response) -> Page[Any]:
-    """The partner's webhooks, the oldest first."""
+    """List the partner's webhooks, the oldest first. A webhook is an address that events are sent to as they happen."""
     found = await webhooks.listed(db, query, limit=page.limit, after=page.after, count=page.count)
     secrets = await webhooks.secrets(db, [row.id for row in found.rows], utc_now())
     return page_of(found, page, response, lambda row: webhooks.shown(row, secrets[row.id]))
@@ -66,7 +66,7 @@ async def create_webhook(
 
 @router.get("/{webhook_id}", response_model=WebhookRead)
 async def get_webhook(webhook_id: WebhookId, access: MayRead, db: Db, response: Response) -> dict[str, Any]:
-    """One webhook, and how its receiver fares."""
+    """Read one webhook, and how its receiver fares. The secrets that sign its messages are not shown again."""
     return await _shown(db, await webhooks.get(db, access, webhook_id), response)
 
 
@@ -106,7 +106,7 @@ async def rotate_webhook_secret(
 
 @pings.post("/{webhook_id}/ping", response_model=WebhookAttempt)
 async def ping_webhook(webhook_id: WebhookId, gate: MayPing, begin: UnitsOfWork, request: Request) -> dict[str, Any]:
-    """Send a `webhook.ping` now, also while the webhook is disabled, and see what the receiver answers.
+    """Send a `webhook.ping` now, and see what the receiver answers. It is sent also while the webhook is disabled.
 
     Its `data` is `{"webhook_id": …}`; there is no event behind it, and it is not tried again.
     """

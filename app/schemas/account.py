@@ -84,7 +84,8 @@ class AccountRead(Out):
     member_count: Annotated[int, Field(ge=0, le=100_000_000, description="How many members it has.", examples=[3])]
     properties: Annotated[Values, Field(description="Every column that is not archived; null when empty or masked.")]
     masked_properties: Annotated[
-        list[str], Field(max_length=100, description="Columns that have a value which you may not see.")
+        list[Annotated[str, Field(max_length=60, examples=["revenue"])]],
+        Field(max_length=100, description="Columns that have a value which you may not see."),
     ]
     created_at: Instant
     updated_at: Instant
@@ -99,6 +100,7 @@ class AccountToken(Out):
             max_length=4096,
             description="JWT (RFC 9068) with `partner_id`, `account_id` and `role`; other services verify it with "
             "the keys at /.well-known/jwks.json and the audience `<public URL>/accounts`.",
+            examples=["eyJhbGciOiJFUzI1NiJ9.e30.c2ln"],
         ),
     ]
     token_type: Literal["Bearer"]

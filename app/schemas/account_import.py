@@ -23,9 +23,7 @@ class AccountImportCreate(In):
 
     file: Annotated[
         bytes,
-        Field(
-            description="CSV or XLSX with a header, at most 100,000 rows.", json_schema_extra={"maxLength": 52_428_800}
-        ),
+        Field(description="CSV or XLSX with a header, at most 100,000 rows in 50 MiB."),
     ]
     mode: Annotated[Mode, Field(default="upsert", description=MODE)]
     match: Annotated[

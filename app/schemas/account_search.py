@@ -111,10 +111,13 @@ class AccountSearch(In):
         ),
     ] = None
     columns: Annotated[
-        list[str] | None,
+        list[Annotated[str, Field(max_length=60)]] | None,
         Field(max_length=100, description="Which property columns to return; unless given, all.", examples=[["tags"]]),
     ] = None
     view: SavedView = None
     limit: Annotated[int, Field(ge=1, le=200, strict=True)] = 50
-    cursor: Annotated[str | None, Field(max_length=8192, description="`next_cursor` of the page before.")] = None
+    cursor: Annotated[
+        str | None,
+        Field(max_length=8192, description="`next_cursor` of the page before.", examples=["eyJhIjpbXX0.c2ln"]),
+    ] = None
     count: Annotated[bool, Field(strict=True, description="Also count all rows, as `total`.")] = False

@@ -75,13 +75,16 @@ class ApiClientUpdate(In):
     expires_at: ExpiresAt = None
 
 
+Coordinate = Annotated[str, Field(min_length=43, max_length=43, pattern=r"^[A-Za-z0-9_-]+$")]
+
+
 class PublicKey(In):
     """The public half of an EC key on P-256 (RFC 7517), for ES256."""
 
     kty: Literal["EC"]
     crv: Literal["P-256"]
-    x: Annotated[str, Field(min_length=43, max_length=43, pattern=r"^[A-Za-z0-9_-]+$")]
-    y: Annotated[str, Field(min_length=43, max_length=43, pattern=r"^[A-Za-z0-9_-]+$")]
+    x: Annotated[Coordinate, Field(examples=["f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"])]
+    y: Annotated[Coordinate, Field(examples=["x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"])]
     alg: Annotated[Literal["ES256"], Field(default="ES256", description="May be left out.")]
     use: Annotated[Literal["sig"], Field(default="sig", description="May be left out.")]
 

@@ -104,8 +104,12 @@ class ClaimRead(Out):
     reference: Annotated[str | None, Field(max_length=100, description="Your number for it.", examples=["WO-2207"])]
     created_at: Instant
     released_at: Annotated[Instant | None, Field(description="Null while it is live.")]
-    release_reason: Annotated[str | None, Field(max_length=500, description="Why it was released.")]
-    release_reference: Annotated[str | None, Field(max_length=100, description="Your number for its release.")]
+    release_reason: Annotated[
+        str | None, Field(max_length=500, description="Why it was released.", examples=["Machine sold"])
+    ]
+    release_reference: Annotated[
+        str | None, Field(max_length=100, description="Your number for its release.", examples=["WO-2211"])
+    ]
 
 
 class ClaimBatchRead(Out):

@@ -123,9 +123,15 @@ class ExplainedLicence(Out):
     grace_days: Annotated[int, Field(ge=0, description="Days after its end in which it still gives its units.")]
     source: LicenceSource
     account_article_id: Annotated[UUID | None, Field(description="The purchase that gave it.")]
-    article: Annotated[str | None, Field(max_length=40, description="Number of the article that was bought.")]
-    price_model: Annotated[str | None, Field(max_length=40, description="Key of the price model that gave it.")]
-    order_number: Annotated[str | None, Field(max_length=100, description="The order it came with.")]
+    article: Annotated[
+        str | None, Field(max_length=40, description="Number of the article that was bought.", examples=["ASSET-100"])
+    ]
+    price_model: Annotated[
+        str | None, Field(max_length=40, description="Key of the price model that gave it.", examples=["basic"])
+    ]
+    order_number: Annotated[
+        str | None, Field(max_length=100, description="The order it came with.", examples=["PO-2026-1188"])
+    ]
     suspended_by: SuspendedBy | None
 
 

@@ -21,7 +21,8 @@ from app.schemas.base import Language, ShownEmail, ShownName
 Moment = Annotated[
     str, Field(max_length=40, examples=["2026-11-23T09:30:00.123456+00:00"], json_schema_extra={"format": "date-time"})
 ]
-Text = Annotated[str, Field(max_length=500)]
+Text = Annotated[str, Field(max_length=500, examples=["Agreed with the customer."])]
+Number = Annotated[str, Field(max_length=500, examples=["PO-2026-1188"])]
 Key = Annotated[str, Field(max_length=60, examples=["assets"])]
 Zone = Annotated[str, Field(max_length=64, examples=["Europe/Berlin"])]
 Whole = Annotated[int, Field(ge=0, le=2**53 - 1, json_schema_extra={"format": "int64"})]
@@ -107,12 +108,14 @@ class ApiClientFacts(TypedDict, total=False):
     name: ShownName
     owner_id: Annotated[UUID, Field(description="The user it acts for.")]
     scopes: Annotated[list[Permission], Field(max_length=100)]
-    networks: Annotated[list[Annotated[str, Field(max_length=49)]], Field(max_length=50)]
+    networks: Annotated[list[Annotated[str, Field(max_length=49, examples=["192.0.2.0/24"])]], Field(max_length=50)]
     expires_at: Moment | None
     revoked_at: Moment | None
     credential: Annotated[UUID, Field(description="The secret or key that was added or ended.")]
     kind: CredentialKind
-    hint: Annotated[str, Field(max_length=64, description="The end of the secret, or the thumbprint of the key.")]
+    hint: Annotated[
+        str, Field(max_length=64, description="The end of the secret, or the thumbprint of the key.", examples=["x4Kd"])
+    ]
     others_end_at: Annotated[Moment, Field(description="When the client's other secrets and keys end.")]
 
 
@@ -120,7 +123,7 @@ class WebhookFacts(TypedDict, total=False):
     """Of a webhook."""
 
     url: Annotated[str, Field(max_length=2000, examples=["https://erp.example.com/hooks/tenantry"])]
-    description: Text
+    description: Annotated[str, Field(max_length=500, examples=["To the ERP system"])]
     types: Annotated[
         list[Key], Field(max_length=100, description="Types that are sent; empty: all.", examples=[["account.created"]])
     ]
@@ -162,21 +165,23 @@ class ViewFacts(TypedDict, total=False):
     columns: Annotated[list[Key] | None, Field(max_length=120, description="Null: all.")]
     all: Annotated[Things | None, Field(description="Conditions of which all must hold.")]
     any: Annotated[Things | None, Field(description="Conditions of which one must hold.")]
-    q: Annotated[Text | None, Field(description="Words to be found.")]
-    sort: Annotated[Text | None, Field(description="Columns by which it is sorted.")]
+    q: Annotated[Text | None, Field(description="Words to be found.", examples=["nordwerk"])]
+    sort: Annotated[Text | None, Field(description="Columns by which it is sorted.", examples=["-created_at"])]
 
 
 class AccountImportFacts(TypedDict, total=False):
     """Of an import of accounts."""
 
-    file_name: Text
+    file_name: Annotated[str, Field(max_length=500, examples=["accounts.csv"])]
     file_bytes: Whole
     options: Annotated[Some, Field(description="How the file is to be read.")]
     status: ImportStatus
     columns: Annotated[
         list[Any], Field(max_length=200, description="Which columns of the table those of the file are.")
     ]
-    match: Annotated[Text | None, Field(description="The column by which rows are matched to accounts.")]
+    match: Annotated[
+        Text | None, Field(description="The column by which rows are matched to accounts.", examples=["name"])
+    ]
     skip_errors: bool
     rows_done: Whole
     rows_total: Whole | None
@@ -197,8 +202,8 @@ class AccountArticleFacts(TypedDict, total=False):
     billing_period: BillingPeriod
     grants: Annotated[Things, Field(description="What one of it gives.")]
     price_model: Annotated[Key | None, Field(description="The price model that the price came from.")]
-    order_number: Text | None
-    invoice_number: Text | None
+    order_number: Number | None
+    invoice_number: Number | None
     starts_at: Moment
     ends_at: Annotated[Moment | None, Field(description="Null: it runs until it is cancelled.")]
     cancelled_at: Moment | None
@@ -223,7 +228,7 @@ class LicenceFacts(TypedDict, total=False):
     account_article_id: UUID | None
     article: Key | None
     price_model: Key | None
-    order_number: Text | None
+    order_number: Number | None
     reason: Text | None
     suspended_at: Moment | None
     suspended_by: SuspendedBy | None
@@ -258,10 +263,10 @@ class ClaimFacts(TypedDict, total=False):
     actor: Actor
     user_id: UUID | None
     reason: Text | None
-    reference: Text | None
+    reference: Number | None
     released_at: Moment | None
     release_reason: Text | None
-    release_reference: Text | None
+    release_reference: Number | None
 
 
 FACTS: dict[str, Any] = {

@@ -257,14 +257,19 @@ class PropertyUpdate(In):
     editable_by: Annotated[Editors, Field(default=None, validate_default=False)]
     default: Any = None
     max_length: Annotated[int, Field(default=None, validate_default=False, ge=1, le=10_000, strict=True)]
-    pattern: Annotated[str | None, Field(max_length=500)] = None
+    pattern: Annotated[str | None, Field(max_length=500, examples=["[A-Z]{2}[0-9]+"])] = None
     multi_line: Annotated[Flag, Field(default=None, validate_default=False)]
     min: Bound | Amount | Day | Moment | None = None
     max: Bound | Amount | Day | Moment | None = None
     decimals: Annotated[int | None, Field(ge=0, le=15, strict=True)] = None
     unit: Annotated[Line | None, Field(max_length=20, examples=["kWh"])] = None
-    currency: Annotated[str, Field(default=None, validate_default=False, pattern=r"^[A-Z]{3}$", max_length=3)]
+    currency: Annotated[
+        str, Field(default=None, validate_default=False, pattern=r"^[A-Z]{3}$", max_length=3, examples=["EUR"])
+    ]
     true_label: Label | None = None
     false_label: Label | None = None
     options: Annotated[list[Option], Field(default=None, validate_default=False, min_length=1, max_length=200)]
-    roles: Annotated[list[str], Field(default=None, validate_default=False, min_length=1, max_length=3)]
+    roles: Annotated[
+        list[Annotated[str, Field(max_length=40, examples=["account_admin"])]],
+        Field(default=None, validate_default=False, min_length=1, max_length=3),
+    ]

@@ -24,9 +24,16 @@ class JsonWebKey(Out):
 
     kty: Literal["EC"]
     crv: Literal["P-256"]
-    x: Annotated[str, Field(max_length=64)]
-    y: Annotated[str, Field(max_length=64)]
-    kid: Annotated[str, Field(max_length=64, description="RFC 7638 thumbprint.")]
+    x: Annotated[str, Field(max_length=64, examples=["f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"])]
+    y: Annotated[str, Field(max_length=64, examples=["x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"])]
+    kid: Annotated[
+        str,
+        Field(
+            max_length=64,
+            description="RFC 7638 thumbprint.",
+            examples=["NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"],
+        ),
+    ]
     alg: Literal["ES256"]
     use: Literal["sig"]
 

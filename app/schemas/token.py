@@ -21,10 +21,21 @@ class TokenRequest(In):
     scope: Annotated[Scope, Field(default=None, description="Less than all that the client may, if that will do.")]
     client_id: Annotated[
         str,
-        Field(default=None, max_length=36, description="Id of the client, unless the Authorization header says it."),
+        Field(
+            default=None,
+            max_length=36,
+            description="Id of the client, unless the Authorization header says it.",
+            examples=["0198c5b2-7a1e-7c3d-9f60-4b2a1d3e5f60"],
+        ),
     ]
     client_secret: Annotated[
-        str, Field(default=None, max_length=200, description="One of its secrets (`client_secret_post`).")
+        str,
+        Field(
+            default=None,
+            max_length=200,
+            description="One of its secrets (`client_secret_post`).",
+            examples=["the secret that was shown once"],
+        ),
     ]
     client_assertion_type: Annotated[
         Literal["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"],
@@ -37,6 +48,7 @@ class TokenRequest(In):
             max_length=4096,
             description="A JWT, signed ES256, with the `kid` of a public key of the client: `iss` and `sub` its id, "
             "`aud` the issuer or this address, `jti` another one each time, `exp` in five minutes at most.",
+            examples=["eyJhbGciOiJFUzI1NiJ9.e30.c2ln"],
         ),
     ]
 

@@ -16,7 +16,14 @@ class TotpSetup(Out):
     """What an authenticator app needs. Nothing changes before the code is confirmed."""
 
     secret: Annotated[str, Field(max_length=64, description="Base32 (RFC 4648)", examples=["JBSWY3DPEHPK3PXP"])]
-    uri: Annotated[str, Field(max_length=500, description="`otpauth://` address; show it as a QR code.")]
+    uri: Annotated[
+        str,
+        Field(
+            max_length=500,
+            description="`otpauth://` address; show it as a QR code.",
+            examples=["otpauth://totp/Tenantry:eva?secret=JBSWY3DPEHPK3PXP"],
+        ),
+    ]
 
 
 class Code(In):

@@ -172,5 +172,7 @@ class WebhookAttempt(Out):
             "which is not followed; `refused_address`: the host leads into a network that is not public."
         ),
     ]  # fmt: skip
-    content_type: Annotated[str | None, Field(max_length=200)]
-    body: Annotated[str, Field(max_length=1024, description="The first 1,024 bytes of the answer, as text.")]
+    content_type: Annotated[str | None, Field(max_length=200, examples=["application/json"])]
+    body: Annotated[
+        str, Field(max_length=1024, description="The first 1,024 bytes of the answer, as text.", examples=["ok"])
+    ]

@@ -38,7 +38,7 @@ class WebhookRequest(Out):
 
     url: WebhookUrl
     headers: Annotated[
-        dict[str, str],
+        dict[str, Annotated[str, Field(max_length=1000)]],
         Field(
             max_length=10,
             description="Those of the last attempt that say what it is; the signature is hidden.",

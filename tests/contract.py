@@ -1,0 +1,51 @@
+"""The contract as tests read it: its operations, and what its references stand for."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+from tests.conftest import ROOT
+
+Part = dict[str, Any]
+
+CONTRACT: Final[Part] = json.loads((ROOT / "openapi.json").read_text())
+
+
+def target(part: Part) -> Part:
+    """What is meant: itself, or what it refers to."""
+    while "$ref" in part:
+        found: Part = CONTRACT
+        for step in part["$ref"].removeprefix("#/").split("/"):
+            found = found[step.replace("~1", "/").replace("~0", "~")]
+        part = found
+    return part
+
+
+def parameters_of(operation: Part) -> list[Part]:
+    return [target(part) for part in operation.get("parameters", ())]
+
+
+def calls() -> Iterator[tuple[str, str, Part]]:
+    """Path, method and operation of every request that we answer."""
+    for path, item in CONTRACT["paths"].items():
+        for method, operation in item.items():
+            yield path, method, operation
+
+
+def messages() -> Iterator[tuple[str, Part]]:
+    """Name and operation of every request that we send."""
+    for name, item in CONTRACT["webhooks"].items():
+        yield name, target(item)["post"]
+
+
+def parts(node: Any, at: str = "") -> Iterator[tuple[str, Part]]:
+    """Every object under a node with its place; examples are data, and left out."""
+    if isinstance(node, dict):
+        found = cast("Part", node)
+        yield at, found
+        for name, inner in found.items():
+            if name not in ("example", "examples"):
+                yield from parts(inner, f"{at}/{name}")
+    elif isinstance(node, list):
+        for number, inner in enumerate(cast("list[Any]", node)):
+            yield from parts(inner, f"{at}/{number}")
