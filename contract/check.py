@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -96,10 +97,14 @@ class Client:
         return self.compile(folder)
 
 
-def typescript(**options: bool) -> Callable[[Path], str]:
-    """Compiles what is in the folder by the strictest settings (tsconfig.json), other than those given."""
+def typescript(use: str = "", **options: bool) -> Callable[[Path], str]:
+    """Compiles what is in the folder, and with it a program of use/, by the strictest settings (tsconfig.json) but for
+    those given.
+    """
 
     def compile_all(folder: Path) -> str:
+        if use:
+            shutil.copy(HERE / "use" / use, folder)
         (folder / "node_modules").symlink_to(TOOLS)
         settings = {"extends": str(HERE / "tsconfig.json"), "compilerOptions": options, "include": ["**/*.ts"]}
         (folder / "tsconfig.json").write_text(json.dumps(settings))
@@ -113,7 +118,7 @@ def typescript(**options: bool) -> Callable[[Path], str]:
 CLIENTS: Final[dict[str, Client]] = {
     "openapi-typescript": Client(
         lambda folder: node("openapi-typescript/bin/cli.js", DOCUMENT, "--output", folder / "schema.ts"),
-        typescript(),
+        typescript("openapi-fetch.ts"),
     ),
     "hey-api": Client(
         lambda folder: node("@hey-api/openapi-ts/bin/run.js", "--input", DOCUMENT, "--output", folder / "client",

@@ -11,7 +11,7 @@ Part = dict[str, Any]
 CONTRACT: Final[Part] = json.loads((ROOT / "openapi.json").read_text())
 
 
-def target(part: Part) -> Part:
+def meant(part: Part) -> Part:
     """What is meant: itself, or what it refers to."""
     while "$ref" in part:
         found: Part = CONTRACT
@@ -22,7 +22,7 @@ def target(part: Part) -> Part:
 
 
 def parameters_of(operation: Part) -> list[Part]:
-    return [target(part) for part in operation.get("parameters", ())]
+    return [meant(part) for part in operation.get("parameters", ())]
 
 
 def calls() -> Iterator[tuple[str, str, Part]]:
@@ -35,7 +35,7 @@ def calls() -> Iterator[tuple[str, str, Part]]:
 def messages() -> Iterator[tuple[str, Part]]:
     """Name and operation of every request that we send."""
     for name, item in CONTRACT["webhooks"].items():
-        yield name, target(item)["post"]
+        yield name, meant(item)["post"]
 
 
 def parts(node: Any, at: str = "") -> Iterator[tuple[str, Part]]:

@@ -49,7 +49,7 @@ from app.policy import (
 from app.policy import Request as Origin
 from app.services import claims, invitations, passwords, sessions, totp
 from tests.conftest import PASSWORD, World, join, password_hash
-from tests.contract import parameters_of, target
+from tests.contract import meant, parameters_of
 from tests.pools import feature
 
 R = Role
@@ -95,7 +95,7 @@ def _operation(path: str, method: str, found: dict[str, Any]) -> Operation:
     content = found.get("requestBody", {}).get("content", {})
     form = "multipart/form-data" in content
     schema = content.get("multipart/form-data" if form else "application/json", {}).get("schema", {})
-    union = target(schema).get("discriminator")
+    union = meant(schema).get("discriminator")
     body = next(iter(union["mapping"].values())) if union else schema.get("$ref")
     inside = tuple(p["name"] for p in parameters_of(found) if p["in"] == "path")
     encoded = content.get("application/x-www-form-urlencoded", {}).get("schema", {}).get("$ref", "")

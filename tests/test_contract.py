@@ -5,9 +5,11 @@ import re
 from collections import Counter
 from typing import Any, cast
 
+import yaml
 from jsonschema import Draft202012Validator
 
-from tests.contract import CONTRACT, calls, messages, parameters_of, parts, target
+from tests.conftest import ROOT
+from tests.contract import CONTRACT, calls, meant, messages, parameters_of, parts
 
 SCHEMAS = CONTRACT["components"]["schemas"]
 OPERATIONS = {o["operationId"]: o for _, _, o in calls()}
@@ -47,11 +49,11 @@ def test_every_error_is_a_problem_with_an_example_of_each_kind():
     for name, operation in OPERATIONS.items():
         for status, response in operation["responses"].items():
             if status[0] in "45":
-                content = target(response)["content"]
+                content = meant(response)["content"]
                 assert list(content) == ["application/problem+json"], (name, status)
                 kinds = content["application/problem+json"]["examples"]
                 for code, example in kinds.items():
-                    value = target(example)["value"]
+                    value = meant(example)["value"]
                     assert (value["code"], str(value["status"])) == (code, status), name
                     assert_like(value, content["application/problem+json"]["schema"])
         assert {"400", "431", "500", "503"} <= set(operation["responses"]), name
@@ -60,7 +62,7 @@ def test_every_error_is_a_problem_with_an_example_of_each_kind():
 def test_an_answer_has_one_form():
     """Of two media types generators make a union that nobody can use: a file has an operation of its own."""
     for name, operation in OPERATIONS.items():
-        successes = [target(r) for s, r in operation["responses"].items() if s[0] == "2"]
+        successes = [meant(r) for s, r in operation["responses"].items() if s[0] == "2"]
         assert successes, name
         assert all(len(response.get("content", "_")) == 1 for response in successes), name
 
@@ -79,14 +81,14 @@ def test_a_union_of_objects_says_by_which_field_they_are_told_apart():
     unions = 0
     for place, part in parts(CONTRACT):
         for union in ("oneOf", "anyOf"):
-            several = [target(one) for one in part.get(union, ()) if isinstance(part.get(union), list)]
+            several = [meant(one) for one in part.get(union, ()) if isinstance(part.get(union), list)]
             objects = [one for one in several if one.get("type") == "object"]
             if len(objects) > 1:
                 unions += 1
                 assert union == "oneOf", place
                 assert re.fullmatch(r"/components/schemas/\w+", place), f"{place}: a union without a name"
                 field, mapping = part["discriminator"]["propertyName"], part["discriminator"]["mapping"]
-                assert {target({"$ref": ref})["description"] for ref in mapping.values()} == {
+                assert {meant({"$ref": ref})["description"] for ref in mapping.values()} == {
                     one["description"] for one in objects
                 }, place
                 assert all(field in one["required"] for one in objects), place
@@ -123,7 +125,7 @@ def test_every_parameter_and_every_body_has_an_example():
             assert_like(parameter["example"], parameter["schema"])
             assert parameter["description"].endswith((".", ")", "`")), (name, parameter["name"])
         bodies = [operation["requestBody"]] if "requestBody" in operation else []
-        for holder in [*bodies, *(target(r) for s, r in operation["responses"].items() if s[0] == "2")]:
+        for holder in [*bodies, *(meant(r) for s, r in operation["responses"].items() if s[0] == "2")]:
             for content in holder.get("content", {}).values():
                 name_of_it = content["schema"].get("$ref", "").rpartition("/")[2]
                 assert name_of_it in SCHEMAS or "example" in content, name
@@ -147,6 +149,23 @@ def test_every_schema_and_every_tag_is_described():
     for name, schema in SCHEMAS.items():
         assert schema.get("description"), name
     assert all(tag["description"].endswith(".") for tag in CONTRACT["tags"])
+
+
+def test_no_rule_of_the_linters_is_switched_off_or_let_down():
+    rules: dict[str, Any] = yaml.safe_load((ROOT / "contract/spectral.yaml").read_text())
+    assert rules["extends"] == ["spectral:oas", "@stoplight/spectral-owasp-ruleset"]
+    assert all(rule["severity"] == "error" for rule in rules["rules"].values())
+    assert yaml.safe_load((ROOT / "contract/redocly.yaml").read_text()) == {"extends": ["recommended"]}
+
+
+def test_the_lock_of_the_tools_says_what_they_are_and_not_whence():
+    """So that they come from whichever registry a machine is set to."""
+    lock = json.loads((ROOT / "contract/package-lock.json").read_text())["packages"]
+    wanted = json.loads((ROOT / "contract/package.json").read_text())["devDependencies"]
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in wanted.values())
+    for name, package in lock.items():
+        assert "resolved" not in package, name
+        assert not name or package["integrity"].startswith("sha512-"), name
 
 
 def assert_like(value: Any, schema: dict[str, Any]) -> None:

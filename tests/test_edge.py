@@ -29,7 +29,7 @@ from app.config import Settings
 from app.models import PLATFORM, Event, WebhookDelivery, utc_now
 from app.policy import Role
 from tests.conftest import Server, World, problem, running
-from tests.contract import CONTRACT, parameters_of
+from tests.contract import CONTRACT, meant, parameters_of
 
 METHODS = ("get", "post", "patch", "delete")
 OPERATIONS = [
@@ -974,9 +974,8 @@ header_values = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclu
 def fields_of(shown: dict[str, Any]) -> list[str]:
     """The fields of an operation's body."""
     (content,) = shown["requestBody"]["content"].values()
-    schema = content["schema"]
-    names = [kind["$ref"].rpartition("/")[2] for kind in schema.get("oneOf", [schema]) if "$ref" in kind]
-    return sorted({f for name in names for f in CONTRACT["components"]["schemas"][name]["properties"]})
+    schema = meant(content["schema"])
+    return sorted({field for kind in schema.get("oneOf", [schema]) for field in meant(kind)["properties"]})
 
 
 @dataclass
