@@ -1,6 +1,5 @@
 """The section `webhooks` of the contract: an entry for every type of event that is sent to whoever asked for it."""
 
-from copy import deepcopy
 from typing import Any, Final
 
 from app.event_types import FEED
@@ -14,22 +13,22 @@ TAG: Final = "webhook-messages"
 TAG_DESCRIPTION: Final = "What is sent to the addresses that a partner has registered: requests to you, not to us."
 REFERENCE: Final = "#/components/schemas/{model}"
 
-_PARAMETERS: Final[Document] = {
-    "WebhookId": {
+_PARAMETERS: Final[list[Document]] = [
+    {
         "name": "webhook-id", "in": "header", "required": True, "example": "0198c5b2-7a1e-7c3d-9f60-4b2a1d3e5f60",
         "description": "Id of the message, the same whenever it is sent again: by it, drop what you have already.",
         "schema": {"type": "string", "maxLength": 80, "pattern": "^[A-Za-z0-9_-]+$"}},
-    "WebhookTimestamp": {
+    {
         "name": "webhook-timestamp", "in": "header", "required": True, "example": "1764061800",
         "description": "When it is sent, in seconds since 1970 (UTC): refuse what is older than five minutes.",
         "schema": {"type": "string", "maxLength": 12, "pattern": "^[0-9]+$"}},
-    "WebhookSignature": {
+    {
         "name": "webhook-signature", "in": "header", "required": True,
         "example": "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
         "description": "Standard Webhooks: `v1,` and the HMAC-SHA256 of id, timestamp and body, in Base64; several, "
         "separated by spaces, while secrets are rotated: one must be right.",
         "schema": {"type": "string", "maxLength": 1000, "pattern": "^[A-Za-z0-9,+/= ]+$"}},
-}  # fmt: skip
+]  # fmt: skip
 _ANSWERS: Final[Document] = {
     "WebhookTaken": {"description": "Taken. Any 2xx says so; anything else, or none in time, and it is sent again."},
     "WebhookUnwanted": {
@@ -60,7 +59,7 @@ def add(document: Document) -> None:
     components["schemas"] |= {"WebhookPing": PING}
     items = {_name(kind): {"post": _operation(kind, said.description, "WebhookMessage")} for kind, said in FEED.items()}
     items[_name(PINGED)] = {"post": _operation(PINGED, "Somebody tries out whether messages arrive.", "WebhookPing")}
-    components |= {"pathItems": items, "parameters": deepcopy(_PARAMETERS), "responses": dict(_ANSWERS)}
+    components |= {"pathItems": items, "parameters": Document(), "responses": dict(_ANSWERS)}
     document["webhooks"] = {kind: {"$ref": f"#/components/pathItems/{_name(kind)}"} for kind in (*FEED, PINGED)}
     document["tags"].append({"name": TAG, "description": TAG_DESCRIPTION})
 
@@ -76,7 +75,7 @@ def _operation(kind: str, said: str, schema: str) -> Document:
     return {
         "tags": [TAG], "operationId": f"on{_name(kind)[0].upper()}{_name(kind)[1:]}", "summary": title_of(said),
         "description": f"{said} The message's `type` is `{kind}`.", "security": [],
-        "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in _PARAMETERS],
+        "parameters": _PARAMETERS,  # as they are: openapi-generator takes references here for one and the same
         "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": {status: {"$ref": f"#/components/responses/{name}"}
                       for status, name in zip(("200", "410"), _ANSWERS, strict=True)},
