@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from fastapi import Request
@@ -21,7 +21,7 @@ from sqlalchemy.types import TypeEngine
 
 from app.express import Prepared, param
 from app.lines import Lines
-from app.models import RateBucket, utc_now
+from app.models import RateBucket
 from app.problems import TooManyRequests
 from app.recent import Recent
 
@@ -140,9 +140,9 @@ def headers_of(scope: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
     ]
 
 
-async def purge(db: AsyncSession) -> None:
+async def purge(db: AsyncSession, now: datetime) -> None:
     """Forget buckets that are full again."""
-    await db.execute(delete(RateBucket).where(RateBucket.at < utc_now() - timedelta(seconds=2 * WINDOW)))
+    await db.execute(delete(RateBucket).where(RateBucket.at < now - timedelta(seconds=2 * WINDOW)))
 
 
 def _taking() -> Prepared:

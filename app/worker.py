@@ -8,6 +8,7 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -44,6 +45,8 @@ log = structlog.get_logger("worker")
 MAX_ATTEMPTS = 8
 BEAT_SECONDS = 10.0
 EVENTS_AT_ONCE = 500
+PURGED_AT_ONCE = 10_000
+PURGES = (sessions.purge, passwords.purge, throttles.purge, api_credentials.purge, data_exports.purge, limits.purge)
 STOP_SECONDS = 5.0
 MARK_PAUSES = (0.1, 0.3, 1.0, 3.0)
 
@@ -319,20 +322,25 @@ class Worker:
         await measure(self.begin)
 
     async def clean_up(self) -> None:
-        """Delete what has served its time."""
+        """Delete what has served its time: each kind in a transaction of its own, so that one that fails (or of which
+        there is too much) leaves the others to be deleted.
+        """
         now = utc_now()
-        async with unit_of_work(self.begin) as db:
-            await confine(db, PLATFORM)
-            await db.execute(select(func.purge_tenant_rows()))
-            await db.execute(select(func.purge_imports()))
-            await db.execute(select(func.purge_invitations()))
-            await data_exports.purge(db, now)
-            await db.execute(select(func.purge_webhook_rows(first_id(now - timedelta(days=self.settings.event_days)))))
-            await sessions.purge(db, now)
-            await passwords.purge(db, now)
-            await throttles.purge(db, now)
-            await api_credentials.purge(db, now)
-            await limits.purge(db)
+        for purge in PURGES:
+            await self._purge(purge.__module__.rpartition(".")[2], lambda db, purge=purge: purge(db, now))
+        for function in (func.purge_tenant_rows(), func.purge_imports(), func.purge_invitations()):
+            await self._purge(function.name, lambda db, function=function: db.execute(select(function)))
+        old = func.purge_webhook_rows(first_id(now - timedelta(days=self.settings.event_days)), PURGED_AT_ONCE)
+        while await self._purge(old.name, lambda db: db.scalar(select(old))) == PURGED_AT_ONCE:
+            pass
+
+    async def _purge(self, name: str, purge: Callable[[AsyncSession], Awaitable[Any]]) -> Any:
+        try:
+            async with unit_of_work(self.begin) as db:
+                await confine(db, PLATFORM)
+                return await purge(db)
+        except Exception as error:  # it is tried again in an hour
+            _report(f"clean up {name}", error)
 
     async def erase_all(self) -> None:
         """Erase what events say, and from where, once they are older than the audit log goes back."""

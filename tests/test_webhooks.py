@@ -17,6 +17,7 @@ from app.config import Settings
 from app.models import Partner, new_id, utc_now
 from app.policy import Role
 from app.schemas.webhook_message import WebhookMessage
+from app.worker import PURGED_AT_ONCE
 from tests.conftest import Owner, World, problem, running, text_of
 from tests.receivers import Got, Receiver, Reply, deliver, reaching, receiving
 
@@ -664,5 +665,15 @@ async def test_deliveries_are_kept_as_long_as_the_feed_goes_back(there: World, r
     assert len(await listed(anna, at)) == 1
     long_ago = UUID(int=int((utc_now() - timedelta(days=91)).timestamp() * 1000) << 80)
     await owner.execute("UPDATE webhook_deliveries SET id = $1", long_ago)
+    await owner.execute(MANY_OLD, PURGED_AT_ONCE)
     await worker.clean_up()
     assert await listed(anna, at) == []
+
+
+MANY_OLD = """
+    INSERT INTO webhook_deliveries (partner_id, webhook_id, id, position, type, lane, begun_at, state, tries, attempts,
+                                    created_at)
+    SELECT partner_id, webhook_id, ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid, position, type, lane,
+           begun_at, state, tries, attempts, created_at FROM webhook_deliveries, generate_series(1, $1) n
+"""
+"""More than are deleted at once."""
