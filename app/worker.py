@@ -307,10 +307,16 @@ class Worker:
         """Write the files of what is kept about people, and erase those who asked for it: step by step, in turns."""
         more = True
         while more:
+            more = await self._serve("erase", lambda db: erasures.step(db, self.keys.derived("throttles")))
+            more = await self._serve("export", data_exports.step) or more
+
+    async def _serve(self, work: str, step: Callable[[AsyncSession], Awaitable[bool]]) -> bool:
+        try:
             async with unit_of_work(self.begin) as db:
-                erased = await erasures.step(db, self.keys.derived("throttles"))
-            async with unit_of_work(self.begin) as db:
-                more = await data_exports.step(db) or erased
+                return await step(db)
+        except Exception as error:  # the other one's turn is now, and this one's in a moment
+            _report(work, error)
+            return False
 
     async def beat(self) -> None:
         """Say that this worker lives, readiness asks for it; and measure the outbox."""
