@@ -375,6 +375,30 @@ async def test_dead_receiver_is_probed_by_one_delivery_at_a_time_and_when_it_liv
     assert len({g.account for g in taken}) == len(taken) == 30
 
 
+async def test_what_waits_three_days_behind_others_is_given_up_with_the_next_probe(
+    there: World, receiver: Receiver, owner: Owner
+):
+    anna, _, here = await anna_of(there)
+    at, _ = await hook(anna, here, receiver, types=["account.created"])
+    for number in range(30):
+        await account(anna, here, f"A{number}")
+    receiver.reply = lambda _: Reply(500, seconds=1)
+    await deliver(there)
+    await owner.execute("UPDATE webhooks SET paused_until = NULL")
+    probing = asyncio.create_task(deliver(there))
+    while not receiver.open:  # noqa: ASYNC110 - its server works
+        await asyncio.sleep(0.01)
+    await owner.execute("UPDATE webhook_deliveries SET begun_at = now() - interval '73 h' WHERE tries = 0")
+    await deliver(there)  # another worker: nothing is looked through while a probe is on its way
+    assert {d["state"] for d in await listed(anna, at)} == {"pending"}
+    await probing
+    await owner.execute("UPDATE webhooks SET paused_until = NULL")
+    await deliver(there)
+    found = await listed(anna, at)
+    assert {d["state"] for d in found if not d["attempt_count"]} == {"failed"}
+    assert "pending" in {d["state"] for d in found}  # those that are tried have their own three days
+
+
 async def test_receiver_that_fails_for_days_is_disabled_and_its_admins_are_told(
     there: World, receiver: Receiver, owner: Owner
 ):
