@@ -569,7 +569,7 @@ async def test_one_delivery_is_sent_again_under_the_same_id(there: World, receiv
 async def test_all_since_a_moment_are_sent_again_in_order_also_those_missed_while_disabled(
     there: World, receiver: Receiver
 ):
-    anna, _, here = await anna_of(there)
+    anna, partner, here = await anna_of(there)
     at, _ = await hook(anna, here, receiver, types=["account.created"])
     await account(anna, here, "Early")
     await deliver(there)
@@ -597,6 +597,10 @@ async def test_all_since_a_moment_are_sent_again_in_order_also_those_missed_whil
     assert {d["state"] for d in await listed(anna, at)} == {"delivered"}
     future = {"since": (utc_now() + timedelta(days=1)).isoformat()}
     assert (await anna.post(f"{at}/redeliver", json=future)).json() == {"events": 0}
+    every, _ = await hook(anna, here, receiver)
+    await deliver(there)
+    told = [e for e in await there.events(partner.id) if e.position and e.created_at >= since]
+    assert (await anna.post(f"{every}/redeliver", json=body)).json() == {"events": len(told)}
 
 
 # --- the resource ---
