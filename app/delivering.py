@@ -25,7 +25,7 @@ from app.tenancy import confine
 log = structlog.get_logger("worker")
 
 OF_WEBHOOK: Final = 8
-"""Connections to one receiver at a time: a slow one holds so many, and no more."""
+"""Connections of this worker to one receiver at a time: a slow one holds so many, and no more."""
 OF_PARTNER: Final = 64
 OF_WORKER: Final = 400
 UNWRITTEN: Final = 32
