@@ -4,33 +4,31 @@ Any number of workers may do it at once.
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import structlog
-from sqlalchemy import Function, delete, func, or_, select
+from sqlalchemy import Function, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import limits, post
 from app.bells import CHANNEL
 from app.config import Settings
-from app.db import Sessions, is_outage, is_transient, unit_of_work
+from app.db import Sessions, unit_of_work
 from app.delivering import Deliverer
 from app.importing import Importer
-from app.metrics import DELIVERIES, NOTICES, OUTBOX_AGE, OUTBOX_DEPTH
-from app.models import PLATFORM, Delivery, WorkerBeat, first_id, new_id, utc_now
+from app.logs import report
+from app.mailing import Mailer
+from app.metrics import NOTICES, OUTBOX_AGE, OUTBOX_DEPTH
+from app.models import PLATFORM, WorkerBeat, first_id, new_id, utc_now
 from app.security import Keys
 from app.services import (
     api_credentials,
     data_exports,
     erasures,
     health,
-    letters,
     notices,
     passwords,
     recounts,
@@ -40,15 +38,10 @@ from app.services import (
 )
 from app.tenancy import confine
 
-log = structlog.get_logger("worker")
-
-MAX_ATTEMPTS = 8
 BEAT_SECONDS = 10.0
 EVENTS_AT_ONCE = 500
 PURGED_AT_ONCE = 10_000
 PURGES = (sessions.purge, passwords.purge, throttles.purge, api_credentials.purge, data_exports.purge, limits.purge)
-STOP_SECONDS = 5.0
-MARK_PAUSES = (0.1, 0.3, 1.0, 3.0)
 
 
 async def measure(begin: Sessions) -> None:
@@ -66,24 +59,17 @@ async def measure_for_ever(begin: Sessions) -> None:
         try:
             await measure(begin)
         except Exception as error:
-            _report("measure", error)
-
-
-def _report(work: str, error: Exception) -> None:
-    """An outage in one line, for it passes by itself; anything else is a mistake of ours, with its traceback."""
-    if is_outage(error) or is_transient(error):
-        log.warning("work failed", work=work, error=type(error).__name__)
-    else:
-        log.exception("work failed", work=work)
+            report("measure", error)
 
 
 class Worker:
     """One worker. Cancel `run` to stop it: it finishes the mail in its hands, within seconds, and begins no other."""
 
     def __init__(self, begin: Sessions, keys: Keys, settings: Settings, transport: post.Transport) -> None:
-        self.begin, self.keys, self.settings, self.transport = begin, keys, settings, transport
+        self.begin, self.keys, self.settings = begin, keys, settings
         self.id = new_id()
         self.lease = timedelta(seconds=settings.lease_seconds)
+        self.mailer = Mailer(begin, keys, settings, transport, self.lease)
         self.importer = Importer(begin, self.id, self.lease)
         self.deliverer = Deliverer(begin, keys, settings, self.id)
 
@@ -108,7 +94,7 @@ class Worker:
             try:
                 await work()
             except Exception as error:
-                _report(getattr(work, "__name__", ""), error)
+                report(getattr(work, "__name__", ""), error)
                 await asyncio.sleep(1)
             await asyncio.sleep(seconds)
 
@@ -118,128 +104,10 @@ class Worker:
         while partners := await self._partners(func.partners_with_due_deliveries(utc_now())):
             before = sent
             for partner_id in partners:
-                sent += await self.deliver_one(partner_id)
+                sent += await self.mailer.step(partner_id)
             if sent == before:  # others have them in their hands
                 break
         return sent
-
-    async def deliver_one(self, partner_id: UUID) -> bool:
-        """Send the delivery of a partner that has been due longest; False when there is none.
-
-        Who is cancelled meanwhile still finishes it: between the server's yes and the mark, giving up would repeat it.
-        """
-        work = asyncio.create_task(self._deliver_one(partner_id))
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await asyncio.wait([work], timeout=STOP_SECONDS)
-            raise
-        finally:
-            if not work.done():
-                work.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await work
-
-    async def _deliver_one(self, partner_id: UUID) -> bool:
-        """Lease, send, mark: three steps, so that no transaction is open while a mail server takes its time.
-
-        A worker that is killed after the server said yes and before the mark leaves a mail that is sent twice, with
-        the same Message-ID; SMTP has no transaction that could span both sides.
-        """
-        delivery = await self._lease(partner_id)
-        if delivery is None:
-            return False
-        try:
-            outcome = await self._send(delivery)
-        except post.Undeliverable as error:
-            await self._mark(delivery, "failed", f"refused: {error}")
-        except (OSError, TimeoutError, post.SMTPException) as error:
-            await self._retry(delivery, error)
-        except Exception as error:
-            if is_outage(error):  # the database's, before anything was sent: no fault of this mail
-                raise
-            # A mistake of ours: loud, and tried again after it is mended.
-            log.exception("mail not written", delivery=str(delivery.id), template=delivery.template)
-            await self._retry(delivery, error)
-        else:
-            await self._mark(delivery, outcome, None)
-        return True
-
-    async def _lease(self, partner_id: UUID) -> Delivery | None:
-        now = utc_now()
-        async with unit_of_work(self.begin) as db:
-            await confine(db, partner_id)
-            due = await db.scalar(
-                select(Delivery)
-                .where(Delivery.done_at.is_(None), Delivery.due_at <= now,
-                       or_(Delivery.leased_until.is_(None), Delivery.leased_until <= now))
-                .order_by(Delivery.due_at).limit(1).with_for_update(skip_locked=True)
-            )  # fmt: skip
-            if due is not None:
-                due.leased_until = now + self.lease
-            return due
-
-    async def _send(self, delivery: Delivery) -> str:
-        settings = self.settings
-        async with unit_of_work(self.begin) as db:
-            await confine(db, delivery.partner_id)
-            letter = await letters.write(
-                db, self.keys, delivery, url=settings.url, reset_minutes=settings.password_reset_minutes
-            )
-        if letter is None:
-            return "dropped"
-        message = post.compose(
-            letter.template, letter.language, letter.values, sender=settings.mail_from, recipient=letter.recipient,
-            message_id=str(delivery.id), at=delivery.created_at,
-        )  # fmt: skip
-        async with asyncio.timeout(self.lease.total_seconds() / 2):
-            await self.transport.send(message)
-        return "sent"
-
-    async def _mark(self, delivery: Delivery, outcome: str, error: str | None) -> None:
-        """Write down what became of it; again after a moment if the database fails, for else it would be repeated."""
-        DELIVERIES.labels(delivery.template, outcome).inc()
-        for pause in MARK_PAUSES:
-            try:
-                return await self._mark_once(delivery, outcome, error)
-            except Exception as failure:
-                _report("mark", failure)
-            await asyncio.sleep(pause)
-        return await self._mark_once(delivery, outcome, error)
-
-    async def _mark_once(self, delivery: Delivery, outcome: str, error: str | None) -> None:
-        async with unit_of_work(self.begin) as db:
-            row = await self._again(db, delivery)
-            if row.done_at is not None:  # the commit before went through, though its answer did not
-                return
-            row.done_at, row.outcome, row.last_error = utc_now(), outcome, error
-            if outcome != "dropped":
-                await letters.note_outcome(db, row, sent=outcome == "sent")
-        if error:
-            log.error("mail refused", delivery=str(delivery.id), template=delivery.template, error=error)
-
-    async def _retry(self, delivery: Delivery, error: Exception) -> None:
-        """Later: 5 s, 20 s, 80 s, … so that eight attempts span some seven hours; then it has failed."""
-        attempts = delivery.attempts + 1
-        if attempts >= MAX_ATTEMPTS:
-            await self._mark(delivery, "failed", type(error).__name__)
-            return
-        DELIVERIES.labels(delivery.template, "retried").inc()
-        wait = timedelta(seconds=5 * 4 ** (attempts - 1) * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
-        async with unit_of_work(self.begin) as db:
-            row = await self._again(db, delivery)
-            row.attempts, row.due_at, row.leased_until, row.last_error = (
-                attempts,
-                utc_now() + wait,
-                None,
-                type(error).__name__,
-            )
-        log.warning("mail not sent", delivery=str(delivery.id), template=delivery.template, attempt=attempts,
-                    error=type(error).__name__)  # fmt: skip
-
-    async def _again(self, db: AsyncSession, delivery: Delivery) -> Delivery:
-        await confine(db, delivery.partner_id)
-        return await db.get_one(Delivery, (delivery.partner_id, delivery.id))
 
     async def number_all(self) -> None:
         """Give committed events their positions: only numbered events are read by feeds, webhooks and exports."""
@@ -297,7 +165,7 @@ class Worker:
                 await confine(db, partner_id)
                 told = await notices.step(db, partner_id, utc_now())
         except Exception as error:  # the others' turn is now, and this one's in a minute
-            _report("tell", error)
+            report("tell", error)
             return False
         for kind, number in told.given.items():
             NOTICES.labels(kind).inc(number)
@@ -315,7 +183,7 @@ class Worker:
             async with unit_of_work(self.begin) as db:
                 return await step(db)
         except Exception as error:  # the other one's turn is now, and this one's in a moment
-            _report(work, error)
+            report(work, error)
             return False
 
     async def beat(self) -> None:
@@ -346,7 +214,7 @@ class Worker:
                 await confine(db, PLATFORM)
                 return await purge(db)
         except Exception as error:  # it is tried again in an hour
-            _report(f"clean up {name}", error)
+            report(f"clean up {name}", error)
 
     async def erase_all(self) -> None:
         """Erase what events say, and from where, once they are older than the audit log goes back."""
@@ -370,7 +238,7 @@ class Worker:
                 try:
                     await self._recount(partner_id)
                 except Exception as error:  # the others' turn is tomorrow
-                    _report("recount", error)
+                    report("recount", error)
             last = max(partners)
 
     async def _recount(self, partner_id: UUID) -> None:
