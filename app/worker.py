@@ -76,7 +76,7 @@ class Worker:
     async def run(self) -> None:
         """Work for ever."""
         async with asyncio.TaskGroup() as tasks:  # unlike gather, it waits for all of them when it is cancelled
-            tasks.create_task(self._repeat(self.deliver_all, 0.5))
+            tasks.create_task(self._repeat(self.mail_all, 0.5))
             tasks.create_task(self._repeat(self.number_all, 0.2))
             tasks.create_task(self._repeat(self.refresh_all, 1))
             tasks.create_task(self._import_for_ever())
@@ -98,8 +98,8 @@ class Worker:
                 await asyncio.sleep(1)
             await asyncio.sleep(seconds)
 
-    async def deliver_all(self) -> int:
-        """Send all that is due, one of each partner in turn, so that no partner's burst delays another's mail."""
+    async def mail_all(self) -> int:
+        """Send all mails that are due, one of each partner in turn: a burst of one delays no mail of another."""
         sent = 0
         while partners := await self._partners(func.partners_with_due_deliveries(utc_now())):
             before = sent
