@@ -6,7 +6,8 @@ Any number of workers may do it at once.
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Final, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Function, delete, func, select
@@ -38,10 +39,19 @@ from app.services import (
 )
 from app.tenancy import confine
 
-BEAT_SECONDS = 10.0
-EVENTS_AT_ONCE = 500
-PURGED_AT_ONCE = 10_000
-PURGES = (sessions.purge, passwords.purge, throttles.purge, api_credentials.purge, data_exports.purge, limits.purge)
+T = TypeVar("T")
+
+BEAT_SECONDS: Final = 10.0
+EVENTS_AT_ONCE: Final = 500
+PURGED_AT_ONCE: Final = 10_000
+PURGES: Final = (
+    sessions.purge,
+    passwords.purge,
+    throttles.purge,
+    api_credentials.purge,
+    data_exports.purge,
+    limits.purge,
+)
 
 
 async def measure(begin: Sessions) -> None:
@@ -160,12 +170,8 @@ class Worker:
                 waiting = [p for p in waiting if await self._tell(p)]
 
     async def _tell(self, partner_id: UUID) -> bool:
-        try:
-            async with unit_of_work(self.begin) as db:
-                await confine(db, partner_id)
-                told = await notices.step(db, partner_id, utc_now())
-        except Exception as error:  # the others' turn is now, and this one's in a minute
-            report("tell", error)
+        told = await self._try("tell", lambda db: notices.step(db, partner_id, utc_now()), partner_id)
+        if told is None:
             return False
         for kind, number in told.given.items():
             NOTICES.labels(kind).inc(number)
@@ -175,16 +181,8 @@ class Worker:
         """Write the files of what is kept about people, and erase those who asked for it: step by step, in turns."""
         more = True
         while more:
-            more = await self._serve("erase", lambda db: erasures.step(db, self.keys.derived("throttles")))
-            more = await self._serve("export", data_exports.step) or more
-
-    async def _serve(self, work: str, step: Callable[[AsyncSession], Awaitable[bool]]) -> bool:
-        try:
-            async with unit_of_work(self.begin) as db:
-                return await step(db)
-        except Exception as error:  # the other one's turn is now, and this one's in a moment
-            report(work, error)
-            return False
+            erased = await self._try("erase people", lambda db: erasures.step(db, self.keys.derived("throttles")))
+            more = await self._try("export", data_exports.step) or bool(erased)
 
     async def beat(self) -> None:
         """Say that this worker lives, readiness asks for it; and measure the outbox."""
@@ -201,31 +199,24 @@ class Worker:
         """
         now = utc_now()
         for purge in PURGES:
-            await self._purge(purge.__module__.rpartition(".")[2], lambda db, purge=purge: purge(db, now))
+            name = purge.__module__.rpartition(".")[2]
+            await self._try(f"clean up {name}", lambda db, purge=purge: purge(db, now), PLATFORM)
         for function in (func.purge_tenant_rows(), func.purge_imports(), func.purge_invitations()):
-            await self._purge(function.name, lambda db, function=function: db.execute(select(function)))
+            await self._try(function.name, lambda db, function=function: db.execute(select(function)), PLATFORM)
         old = func.purge_webhook_rows(first_id(now - timedelta(days=self.settings.event_days)), PURGED_AT_ONCE)
-        while await self._purge(old.name, lambda db: db.scalar(select(old))) == PURGED_AT_ONCE:
+        while await self._try(old.name, lambda db: db.scalar(select(old)), PLATFORM) == PURGED_AT_ONCE:
             pass
-
-    async def _purge(self, name: str, purge: Callable[[AsyncSession], Awaitable[Any]]) -> Any:
-        try:
-            async with unit_of_work(self.begin) as db:
-                await confine(db, PLATFORM)
-                return await purge(db)
-        except Exception as error:  # it is tried again in an hour
-            report(f"clean up {name}", error)
 
     async def erase_all(self) -> None:
         """Erase what events say, and from where, once they are older than the audit log goes back."""
         days = self.settings.audit_days
         while partners := await self._partners(func.partners_with_old_events(days)):
             if not any([await self._erase(partner_id, days) for partner_id in partners]):
-                break  # another worker is at it
+                break  # another worker is at it, or none can be
 
     async def _erase(self, partner_id: UUID, days: int) -> int:
-        async with unit_of_work(self.begin) as db:
-            return await db.scalar(select(func.erase_events(partner_id, days, EVENTS_AT_ONCE))) or 0
+        step = select(func.erase_events(partner_id, days, EVENTS_AT_ONCE))
+        return await self._try("erase events", lambda db: db.scalar(step)) or 0
 
     async def recount_all(self) -> None:
         """Set right how many members accounts have, where an older release or somebody with SQL let one in or out.
@@ -235,19 +226,28 @@ class Worker:
         last = UUID(int=0)
         while partners := await self._partners(func.partners_behind(last)):
             for partner_id in partners:
-                try:
-                    await self._recount(partner_id)
-                except Exception as error:  # the others' turn is tomorrow
-                    report("recount", error)
+                await self._recount(partner_id)
             last = max(partners)
 
     async def _recount(self, partner_id: UUID) -> None:
         after, more = None, True
         while more:
-            async with unit_of_work(self.begin) as db:
-                await confine(db, partner_id)
-                after = await recounts.step(db, partner_id, after)
+            step = partial(recounts.step, partner_id=partner_id, after=after)
+            after = await self._try("recount", step, partner_id)
             more = after is not None
+
+    async def _try(
+        self, work: str, step: Callable[[AsyncSession], Awaitable[T]], partner_id: UUID | None = None
+    ) -> T | None:
+        """One transaction (confined to the partner). None when it fails, which is told: now is the others' turn."""
+        try:
+            async with unit_of_work(self.begin) as db:
+                if partner_id is not None:
+                    await confine(db, partner_id)
+                return await step(db)
+        except Exception as error:
+            report(work, error)
+            return None
 
     async def _partners(self, source: Function[UUID]) -> list[UUID]:
         async with unit_of_work(self.begin) as db:

@@ -356,7 +356,7 @@ async def test_an_erasure_that_fails_keeps_nobody_from_their_file(world: World, 
     await server.execute("ALTER FUNCTION erase_events_about RENAME TO gone", database=database)
     with structlog.testing.capture_logs() as logged:
         await world.worker().serve_people()
-    assert {(e["event"], e["work"]) for e in logged} == {("work failed", "erase")}
+    assert {(e["event"], e["work"]) for e in logged} == {("work failed", "erase people")}
     assert (await bert.get(there)).json()["status"] == "done"
 
 
