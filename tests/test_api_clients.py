@@ -487,8 +487,11 @@ async def test_service_claims_on_behalf_of_any_account_and_does_nothing_else(erp
         body = {"feature": "assets", "resource": "asset:1", "units": 2}
         claimed = await client.post(f"{here}/claims", json=body)
         assert claimed.status_code == 201, claimed.text
-        assert (claimed.json()["actor"], claimed.json()["user_id"]) == ("api_client", made["id"])
-        assert (await client.post(f"{here}/claims", json=body)).status_code == 200
+        assert (claimed.json()["actor"], claimed.json()["actor_id"]) == ("api_client", made["id"])
+        assert (await client.post(f"{here}/claims", json=body)).json() == claimed.json()
+        (event,) = [e for e in await world.events(account.partner_id) if e.type == "claim.created"]
+        assert event.details is not None
+        assert [event.details["after"][name] for name in ("actor", "actor_id")] == ["api_client", made["id"]]
         full = await client.post(f"{here}/claims", json={**body, "resource": "asset:2"})
         assert problem(full) == (409, "licence_exhausted")
         batch = {

@@ -256,7 +256,7 @@ class ClaimFacts(TypedDict, total=False):
     resource: Annotated[str, Field(max_length=200, description="What the units are for.", examples=["asset:4711"])]
     units: Whole
     actor: Actor
-    user_id: UUID | None
+    actor_id: Annotated[UUID | None, Field(description="Who made it: a user, or an API client.")]
     reason: Text | None
     reference: Text | None
     released_at: Moment | None
