@@ -314,9 +314,12 @@ async def test_revoked_client_is_refused_with_the_next_request_in_every_process(
 async def test_rotating_with_overlap_lets_both_secrets_in_until_the_old_one_ends(erp: Erp, owner: Owner):
     made = await erp.make("account:list")
     rotated = await erp.ada.post(
-        f"{erp.clients}/{made['id']}/credentials", json={"kind": "secret", "others_end_in_hours": 24}
+        f"{erp.clients}/{made['id']}/credentials", json={"kind": "secret", "overlap_hours": 24}
     )
     assert rotated.status_code == 201
+    *_, said = [e.details for e in await erp.world.events(erp.partner.id) if e.type == "api_client.credential_added"]
+    assert said is not None
+    assert said["after"]["overlap_hours"] == 24
     old, new = await erp.calling(made), await erp.calling(rotated.json())
     for client in (old, new):
         assert (await client.get(f"{erp.path}/accounts")).status_code == 200
@@ -329,9 +332,7 @@ async def test_rotating_with_overlap_lets_both_secrets_in_until_the_old_one_ends
     await owner.execute("UPDATE sessions SET expires_at = now() WHERE id = $1", UUID(oldest["id"]))
     assert problem(await old.get(f"{erp.path}/accounts")) == (401, "unauthenticated")
     assert (await new.get(f"{erp.path}/accounts")).status_code == 200
-    at_once = await erp.ada.post(
-        f"{erp.clients}/{made['id']}/credentials", json={"kind": "secret", "others_end_in_hours": 0}
-    )
+    at_once = await erp.ada.post(f"{erp.clients}/{made['id']}/credentials", json={"kind": "secret", "overlap_hours": 0})
     assert problem(await new.get(f"{erp.path}/accounts")) == (401, "unauthenticated")
     assert (await (await erp.calling(at_once.json())).get(f"{erp.path}/accounts")).status_code == 200
 
@@ -681,7 +682,7 @@ class Signer:
     async def of(cls, erp: Erp) -> "Signer":
         made, (pem, public) = await erp.make("account:list"), new_pair()
         path = f"{erp.clients}/{made['id']}/credentials"
-        answer = await erp.ada.post(path, json={"kind": "public_key", "public_key": public, "others_end_in_hours": 0})
+        answer = await erp.ada.post(path, json={"kind": "public_key", "public_key": public, "overlap_hours": 0})
         assert (answer.status_code, answer.json()["secret"]) == (201, None)
         return cls(erp, made, pem, answer.json()["hint"])
 

@@ -113,7 +113,7 @@ class ApiClientFacts(TypedDict, total=False):
     credential: Annotated[UUID, Field(description="The secret or key that was added or ended.")]
     kind: CredentialKind
     hint: Annotated[str, Field(max_length=64, description="The end of the secret, or the thumbprint of the key.")]
-    others_end_at: Annotated[Moment, Field(description="When the client's other secrets and keys end.")]
+    overlap_hours: Annotated[Whole, Field(description="After how many hours its other secrets and keys end.")]
 
 
 class WebhookFacts(TypedDict, total=False):
