@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import re
 import zlib
 from collections.abc import Callable
@@ -631,7 +632,26 @@ async def test_wrong_token_request_says_so_as_oauth_does(
     answer = await (await erp.world.client()).post("/v1/oauth/token", data=sent)
     assert problem(answer) == (status, code)
     assert answer.json()["error"] == error
+    said = answer.json()["error_description"]
+    assert said == answer.json()["detail"]
+    assert re.fullmatch(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+", said), "RFC 6749, 5.2"
+    german = await (await erp.world.client()).post("/v1/oauth/token", data=sent, headers={"Accept-Language": "de"})
+    assert german.json()["error_description"] == said != german.json()["detail"]
     assert (await token(erp.world, made)).status_code == 200
+
+
+async def test_refused_client_is_not_told_which_part_of_its_proof_is_wrong(erp: Erp):
+    """Whoever guesses learns nothing: not whether there is such a client, nor whether it was revoked."""
+    made, gone = await erp.make("account:list"), await erp.make("account:list")
+    assert (await erp.ada.delete(f"{erp.clients}/{gone['id']}", headers=ANY)).status_code == 204
+    plain, told = await erp.world.client(), set[str]()
+    for client_id, secret in ((str(uuid4()), made["secret"]), (made["id"], "tnk_wrong"), (gone["id"], gone["secret"]),
+                              (made["id"], gone["secret"])):  # fmt: skip
+        form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
+        answer = await plain.post("/v1/oauth/token", data=form)
+        assert problem(answer) == (401, "invalid_client")
+        told.add(json.dumps(answer.json() | {"request_id": ""}))
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize(("body", "kind", "code"), [
