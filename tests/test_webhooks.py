@@ -592,6 +592,7 @@ async def test_deliveries_are_listed_newest_first_and_filtered(there: World, rec
     assert waits["account_id"] == bad
     assert (waits["last_attempt"]["body"], waits["last_attempt"]["content_type"]) == ("broken\n", "text/x")
     assert len(await listed(anna, at, "filter=type:eq:account.updated")) == 1
+    assert problem(await anna.get(f"{at}/deliveries?filter=type:eq:account.update")) == (422, "invalid")
     assert len(await listed(anna, at, f"filter=account_id:eq:{one.rpartition('/')[2]}")) == 2
     first = await anna.get(f"{at}/deliveries?limit=1&count=true")
     assert first.json()["total"] == 3
