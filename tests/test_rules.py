@@ -297,6 +297,15 @@ def test_the_committed_contract_is_that_of_the_app():
     assert (ROOT / "openapi.json").read_text() == pretty(create_app(Settings()).openapi())
 
 
+def test_every_file_of_a_list_is_exported_by_an_operation_that_says_as_what():
+    contract = create_app(Settings()).openapi()
+    files = {path: item["get"]["operationId"] for path, item in contract["paths"].items()
+             if path.endswith((".csv", ".xlsx"))}  # fmt: skip
+    assert len(files) >= 3
+    for path, name in files.items():
+        assert re.fullmatch(rf"export[A-Z]\w+As{path.rpartition('.')[2].title()}", name), path
+
+
 def test_every_problem_is_said_in_both_languages():
     for kind in KINDS.values():
         for text in (kind.title, kind.detail):
