@@ -607,6 +607,34 @@ async def test_deliveries_are_listed_newest_first_and_filtered(there: World, rec
     assert detail["request"]["headers"]["webhook-timestamp"] == sent.headers["webhook-timestamp"]
 
 
+async def test_query_of_an_address_is_in_no_event_and_in_no_audit_entry(there: World):
+    anna, partner, here = await anna_of(there)
+    made = await anna.post(f"{here}/webhooks", json={"url": "https://erp.example.com/in?key=s3cret&x=?"})
+    assert made.json()["url"] == "https://erp.example.com/in?key=s3cret&x=?"
+    at = made.headers["location"]
+    for url in (
+        "https://erp.example.com/in?key=s3cret-2",
+        "https://erp.example.com?s3cret-3",
+        "https://erp.example.com/",
+    ):
+        changed = await anna.patch(at, json={"url": url}, headers={"If-Match": "*"})
+        assert (changed.status_code, changed.json()["url"]) == (200, url)
+    assert (await anna.delete(at, headers={"If-Match": "*"})).status_code == 204
+    hidden = ["https://erp.example.com/in?(hidden)", "https://erp.example.com?(hidden)", "https://erp.example.com/"]
+    found = [e for e in await there.events(partner.id) if e.type.startswith("webhook.")]
+    assert [{name: (side or {}).get("url") for name, side in (e.details or {}).items()} for e in found] == [
+        {"before": None, "after": hidden[0]}, {"before": hidden[0], "after": hidden[0]},
+        {"before": hidden[0], "after": hidden[1]}, {"before": hidden[1], "after": hidden[2]},
+        {"before": hidden[2], "after": None},
+    ]  # fmt: skip
+    await deliver(there)  # the worker numbers them
+    for place in ("events", "audit-log", "audit-log.csv"):
+        told = await anna.get(f"{here}/{place}")
+        assert told.status_code == 200
+        assert "(hidden)" in told.text
+        assert "s3cret" not in told.text
+
+
 async def test_change_needs_the_version_and_another_address_gets_what_waits(there: World, receiver: Receiver):
     anna, partner, here = await anna_of(there)
     async with receiving() as dead:

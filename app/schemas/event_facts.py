@@ -119,7 +119,14 @@ class ApiClientFacts(TypedDict, total=False):
 class WebhookFacts(TypedDict, total=False):
     """Of a webhook."""
 
-    url: Annotated[str, Field(max_length=2000, examples=["https://erp.example.com/hooks/tenantry"])]
+    url: Annotated[
+        str,
+        Field(
+            max_length=2010,
+            description="Its query, which may hold a secret, is `(hidden)`.",
+            examples=["https://erp.example.com/hooks/tenantry"],
+        ),
+    ]
     description: Text
     types: Annotated[
         list[Key], Field(max_length=100, description="Types that are sent; empty: all.", examples=[["account.created"]])
