@@ -465,6 +465,48 @@ async def test_import_that_a_client_began_ends_with_it_and_keeps_to_its_scopes(e
     assert (stopped["status"], stopped["failure"]["code"]) == ("failed", "not_allowed")
 
 
+async def test_import_stops_with_the_credential_that_began_it_if_that_is_ended_and_not_if_it_runs_out(
+    erp: Erp, owner: Owner
+):
+    imports = f"{erp.path}/account-imports"
+
+    async def outcome(how: str) -> tuple[str, str | None]:
+        made = await erp.make("account:import", "account_import:read")
+        (first,), credentials = made["credentials"], f"{erp.clients}/{made['id']}/credentials"
+        begun = await erp.calling(made)
+        if how == "by token":
+            begun = await calling(erp.world, (await token(erp.world, made)).json()["access_token"])
+        sent = await begun.post(imports, files={"file": ("a.csv", f"name\n{how}\n".encode())})
+        await erp.world.worker().import_all()
+        at = f"{imports}/{sent.json()['id']}"
+        assert (await begun.post(f"{at}/confirm")).status_code == 200
+        match how:
+            case "ended" | "by token":
+                assert (await erp.ada.delete(f"{credentials}/{first['id']}")).status_code == 204
+            case "other ended":
+                other = await erp.ada.post(credentials, json={"kind": "secret"})
+                assert (await erp.ada.delete(f"{credentials}/{other.json()['id']}")).status_code == 204
+            case "run out" | "forgotten":
+                assert (await erp.ada.post(credentials, json={"kind": "secret", "overlap_hours": 1})).status_code == 201
+                past = "UPDATE sessions SET expires_at = now() WHERE id = $1"
+                gone = "DELETE FROM sessions WHERE id = $1"
+                await owner.execute(past if how == "run out" else gone, UUID(first["id"]))
+                assert problem(await begun.get(at)) == (401, "unauthenticated")
+            case _:
+                assert (await erp.ada.post(credentials, json={"kind": "secret", "overlap_hours": 0})).status_code == 201
+                assert problem(await begun.get(at)) == (401, "unauthenticated")
+        await erp.world.worker().import_all()
+        done = (await erp.ada.get(at)).json()
+        return done["status"], done["failure"] and done["failure"]["code"]
+
+    for how in ("ended", "by token", "ended by a rotation without overlap"):
+        assert await outcome(how) == ("failed", "not_allowed"), how
+    for how in ("other ended", "run out", "forgotten"):
+        assert await outcome(how) == ("done", None), how
+    names = {a["name"] for a in (await erp.ada.get(f"{erp.path}/accounts")).json()["items"]}
+    assert names == {"other ended", "run out", "forgotten"}
+
+
 # --- services ---
 
 

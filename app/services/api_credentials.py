@@ -117,6 +117,13 @@ async def end(db: AsyncSession, access: Access, client: ApiClient, credential_id
     events.record(db, access, "api_client.credential_ended", client, before={"credential": str(credential_id)})
 
 
+async def is_ended(db: AsyncSession, credential_id: UUID) -> bool:
+    """Whether somebody ended it, so that what it set going is to stop. One that has run out by itself was good then,
+    and one that was forgotten ran out long ago.
+    """
+    return await db.scalar(select(Session.ended_at).where(Session.id == credential_id)) is not None
+
+
 async def end_all(db: AsyncSession, client: ApiClient, now: datetime) -> None:
     for session in await db.scalars(_sessions(client)):
         session.ended_at, session.end_reason = now, "revoked"
@@ -164,6 +171,8 @@ async def _limit(db: AsyncSession, client: ApiClient, sessions: Sequence[Session
         credential = own[session.id]
         credential.expires_at = min(credential.expires_at or NEVER, at)
         _say(session, client, credential.expires_at)
+        if at <= utc_now():  # not left to run out: ended
+            session.ended_at, session.end_reason = at, "ended"
 
 
 def _say(session: Session, client: ApiClient, expires_at: datetime | None) -> None:
