@@ -574,6 +574,54 @@ async def test_all_since_a_moment_are_sent_again_in_order_also_those_missed_whil
     assert (await anna.post(f"{at}/redeliver", json=future)).json() == {"events": 0}
 
 
+async def test_repeated_redelivery_with_the_same_key_is_one(there: World, receiver: Receiver):
+    anna, partner, here = await anna_of(there)
+    at, _ = await hook(anna, here, receiver, types=["account.created"])
+    since = utc_now().isoformat()
+    await account(anna, here, "One")
+    await deliver(there)
+    one = f"{at}/deliveries/{receiver.ids[0]}/redeliver"
+    asked: dict[str, dict[str, Any]] = {one: {}, f"{at}/redeliver": {"json": {"since": since}}}
+    for n, (path, body) in enumerate(asked.items()):
+        key = {"Idempotency-Key": f"again-{n}"}
+        first, again = [await anna.post(path, **body, headers=key) for _ in range(2)]
+        assert (first.status_code, again.status_code, again.content) == (202, 202, first.content)
+        assert ("idempotency-replayed" in first.headers, again.headers["idempotency-replayed"]) == (False, "true")
+        await deliver(there)
+    assert len(receiver.got) == 3
+    assert [e.type for e in await there.events(partner.id)].count("webhook.redelivery_requested") == 2
+
+
+async def test_repeated_ping_with_the_same_key_is_sent_once_and_a_twin_is_told_to_wait(
+    there: World, receiver: Receiver, owner: Owner
+):
+    anna, _, here = await anna_of(there)
+    at, _ = await hook(anna, here, receiver)
+    key = {"Idempotency-Key": "ping-1"}
+    receiver.reply = lambda _: Reply(200, b"hello", seconds=0.5)
+    answers = await asyncio.gather(*(anna.post(f"{at}/ping", headers=key) for _ in range(3)))
+    assert sorted(a.status_code for a in answers) == [200, 409, 409]
+    assert {problem(a)[1] for a in answers if a.status_code == 409} == {"idempotency_key_in_use"}
+    (first,) = [a for a in answers if a.status_code == 200]
+    again = await anna.post(f"{at}/ping", headers=key)
+    assert (again.status_code, again.content, again.headers["idempotency-replayed"]) == (200, first.content, "true")
+    assert len(receiver.got) == 1
+    other, _ = await hook(anna, here, receiver)
+    assert problem(await anna.post(f"{other}/ping", headers=key)) == (422, "idempotency_key_reused")
+
+    nothing, late = f"{here}/webhooks/{new_id()}/ping", {"Idempotency-Key": "ping-2"}
+    for _ in range(2):  # what was refused is asked anew
+        assert problem(await anna.post(nothing, headers=late)) == (404, "not_found")
+
+    killed = {"Idempotency-Key": "ping-3"}
+    assert (await anna.post(f"{at}/ping", headers=killed)).status_code == 200
+    await owner.execute("UPDATE stored_answers SET status = 0, body = '' WHERE key = 'ping-3'")
+    assert problem(await anna.post(f"{at}/ping", headers=killed)) == (409, "idempotency_key_in_use")
+    await owner.execute("UPDATE stored_answers SET created_at = now() - interval '2 minutes' WHERE key = 'ping-3'")
+    assert (await anna.post(f"{at}/ping", headers=killed)).json()["status"] == 200
+    assert len(receiver.got) == 3, "whoever had it in hand was killed"
+
+
 # --- the resource ---
 
 
