@@ -36,7 +36,8 @@ MOST_KNOWN: Final = 100_000
 COSTS: Final[Mapping[str, int]] = {
     "create_claim": 1, "run_claim_batch": 5, "run_account_batch": 20, "search_accounts": 1,
     "summarise_accounts": 5, "get_account_summaries": 5, "list_partner_entitlements": 5,
-    "export_accounts_as_csv": 50, "export_accounts_as_xlsx": 50, "export_audit_log": 50, "create_account_import": 50,
+    "export_accounts_as_csv": 50, "export_accounts_as_xlsx": 50, "export_audit_log_as_csv": 50,
+    "create_account_import": 50,
     "create_session": 10, "create_registration": 10, "create_password_reset": 10, "confirm_password_reset": 10,
     "change_password": 10, "start_totp": 10, "disable_totp": 10, "renew_recovery_codes": 10,
     "create_token": 5, "create_data_export": 50, "erase_me": 10,

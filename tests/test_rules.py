@@ -298,6 +298,24 @@ def test_the_committed_contract_is_that_of_the_app():
     assert (ROOT / "openapi.json").read_text() == pretty(create_app(Settings()).openapi())
 
 
+def test_every_file_of_a_list_is_exported_by_an_operation_that_says_as_what():
+    contract = create_app(Settings()).openapi()
+    files = {path: item["get"]["operationId"] for path, item in contract["paths"].items()
+             if path.endswith((".csv", ".xlsx"))}  # fmt: skip
+    assert len(files) >= 3
+    for path, name in files.items():
+        assert re.fullmatch(rf"export[A-Z]\w+As{path.rpartition('.')[2].title()}", name), path
+
+
+def test_every_post_takes_an_idempotency_key_but_searches_and_those_about_ones_own_log_in():
+    own = ("/v1/me/", "/v1/sessions", "/v1/oauth/", "/v1/registrations", "/v1/password-resets", "/v1/invitations/")
+    posts = {path: item["post"] for path, item in create_app(Settings()).openapi()["paths"].items() if "post" in item}
+    without = {o["operationId"] for path, o in posts.items()
+               if "Idempotency-Key" not in str(o.get("parameters")) and not path.startswith(own)}  # fmt: skip
+    assert len(posts) > 60
+    assert without == {"searchAccounts", "summariseAccounts", "switchAccount"}
+
+
 def test_every_problem_is_said_in_both_languages():
     for kind in KINDS.values():
         for text in (kind.title, kind.detail):

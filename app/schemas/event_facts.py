@@ -113,13 +113,20 @@ class ApiClientFacts(TypedDict, total=False):
     credential: Annotated[UUID, Field(description="The secret or key that was added or ended.")]
     kind: CredentialKind
     hint: Annotated[str, Field(max_length=64, description="The end of the secret, or the thumbprint of the key.")]
-    others_end_at: Annotated[Moment, Field(description="When the client's other secrets and keys end.")]
+    overlap_hours: Annotated[Whole, Field(description="After how many hours its other secrets and keys end.")]
 
 
 class WebhookFacts(TypedDict, total=False):
     """Of a webhook."""
 
-    url: Annotated[str, Field(max_length=2000, examples=["https://erp.example.com/hooks/tenantry"])]
+    url: Annotated[
+        str,
+        Field(
+            max_length=2010,
+            description="Its query, which may hold a secret, is `(hidden)`.",
+            examples=["https://erp.example.com/hooks/tenantry"],
+        ),
+    ]
     description: Text
     types: Annotated[
         list[Key], Field(max_length=100, description="Types that are sent; empty: all.", examples=[["account.created"]])
@@ -256,7 +263,7 @@ class ClaimFacts(TypedDict, total=False):
     resource: Annotated[str, Field(max_length=200, description="What the units are for.", examples=["asset:4711"])]
     units: Whole
     actor: Actor
-    user_id: UUID | None
+    actor_id: Annotated[UUID | None, Field(description="Who made it: a user, or an API client.")]
     reason: Text | None
     reference: Text | None
     released_at: Moment | None

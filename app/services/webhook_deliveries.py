@@ -31,7 +31,7 @@ TABLE: Final = lists.Table(
     WebhookDelivery,
     {
         "state": lists.Column(WebhookDelivery.state, lists.EQUALITY, lists.one_of(DeliveryState)),
-        "type": lists.Column(WebhookDelivery.type, lists.EQUALITY),
+        "type": lists.Column(WebhookDelivery.type, lists.EQUALITY, events.type_of),
         "account_id": lists.Column(
             WebhookDelivery.account_id, ("eq", "in", "is_null"), lists.id_of, nullable=True
         ),
