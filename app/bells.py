@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import Context
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -67,7 +68,8 @@ class Bell:
     def waiting(self, partner_id: UUID) -> Generator[Waiter]:
         """A waiter for a partner's events. Read once more when it is there: nobody rang for what came before."""
         if self._task is None:
-            self._task = asyncio.create_task(self._attend())
+            # in a context of its own: its log lines are not those of whoever waits first
+            self._task = asyncio.create_task(self._attend(), context=Context())
         waiter = Waiter(self)
         self._waiting[partner_id].add(waiter)
         try:

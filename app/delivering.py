@@ -12,7 +12,8 @@ from sqlalchemy import column, func, select
 
 from app import security
 from app.config import Settings
-from app.db import Sessions, is_outage, is_transient, unit_of_work
+from app.db import Sessions, unit_of_work
+from app.logs import report
 from app.metrics import WEBHOOK_ATTEMPTS
 from app.models import utc_now
 from app.outbound import SECONDS, Answer, Outlet
@@ -25,7 +26,7 @@ from app.tenancy import confine
 log = structlog.get_logger("worker")
 
 OF_WEBHOOK: Final = 8
-"""Connections to one receiver at a time: a slow one holds so many, and no more."""
+"""Connections of this worker to one receiver at a time: a slow one holds so many, and no more."""
 OF_PARTNER: Final = 64
 OF_WORKER: Final = 400
 UNWRITTEN: Final = 32
@@ -73,7 +74,7 @@ class Courier:
                 hand = await self.owner.turn(self, done)
             except Exception as error:
                 self.done = Done(done.attempts + self.done.attempts, done.lanes | self.done.lanes)
-                self.owner.report(error)
+                report("deliver webhooks", error)
                 if failed >= len(PAUSES):  # leases run out, and it is sent again
                     return await self.stop()
                 await asyncio.sleep(PAUSES[failed])
@@ -108,7 +109,7 @@ class Courier:
                 if not made.taken or self.owner.is_over(started):
                     break
         except Exception as error:  # a mistake of ours: it must not keep others waiting, nor be tried at once
-            self.owner.report(error)
+            report("deliver webhooks", error)
             due_at = utc_now() + self.owner.holder.lease
         finally:
             self.done.lanes[lane] = due_at
@@ -198,12 +199,6 @@ class Deliverer:
     def is_over(self, started: float) -> bool:
         """Whether so much of a lease has gone by that no further delivery may begin."""
         return self._stopping or time.monotonic() - started > self.holder.lease.total_seconds() / 3
-
-    def report(self, error: Exception) -> None:
-        if is_outage(error) or is_transient(error):
-            log.warning("work failed", work="deliver webhooks", error=type(error).__name__)
-        else:
-            log.exception("work failed", work="deliver webhooks")
 
     def _room(self, courier: Courier) -> int:
         """How many lanes a courier may take in hand besides those that it has."""

@@ -1,6 +1,7 @@
 """A POST that is repeated with the same Idempotency-Key has its effect once, and gets the first answer again."""
 
 import hashlib
+from datetime import UTC, datetime, timedelta
 from typing import Final, cast
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import sqlstate
-from app.express import Driver, Prepared, param
+from app.express import Driver, Prepared, param, transaction
 from app.models import StoredAnswer, utc_now
 from app.problems import Fault, Invalid, KeyInUse, KeyReused, Text
 from app.security import opened, sealed
@@ -19,6 +20,11 @@ from app.tenancy import confine
 
 LOCK_TIMEOUT: Final = "55P03"
 KEPT_HEADERS = ("ETag", "Location", "Content-Type")
+UNFINISHED: Final = 0
+"""The status of an answer that is not there yet. Others see it only of what is done outside of transactions."""
+LONGEST: Final = timedelta(minutes=1)
+"""So long what is done outside may take; after that, whoever did it is gone."""
+LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 KEY_FAULT = Fault("header:idempotency-key", "string_pattern_mismatch",
                   Text("1 to 255 visible ASCII characters.", "1 bis 255 sichtbare ASCII-Zeichen."))  # fmt: skip
 
@@ -115,7 +121,7 @@ _CLAIM: Final = Prepared(
     insert(StoredAnswer)
     .values({
         "partner_id": param("partner", Uuid()), "actor_id": param("actor", Uuid()), "key": param("key", String()),
-        "fingerprint": param("fingerprint", LargeBinary()), "status": 0, "headers": {}, "body": b"",
+        "fingerprint": param("fingerprint", LargeBinary()), "status": UNFINISHED, "headers": {}, "body": b"",
         "created_at": param("now", DateTime(timezone=True)),
     })
     .on_conflict_do_nothing()
@@ -132,6 +138,20 @@ _KEEP: Final = Prepared(
     update(StoredAnswer)
     .where(*_OURS)
     .values(status=param("status", Integer()), headers=param("headers", JSONB()), body=param("body", LargeBinary()))
+)
+
+
+_TAKE: Final = Prepared(
+    update(StoredAnswer)
+    .where(*_OURS, StoredAnswer.status == UNFINISHED,
+           StoredAnswer.created_at < param("before", DateTime(timezone=True)))
+    .values(created_at=param("now", DateTime(timezone=True)))
+    .returning(literal(1))
+)  # fmt: skip
+_LEAVE: Final = Prepared(
+    update(StoredAnswer)
+    .where(*_OURS, StoredAnswer.status == UNFINISHED)
+    .values(created_at=param("now", DateTime(timezone=True)))
 )
 
 
@@ -156,6 +176,12 @@ async def recall_express(request: Request, line: Driver, partner_id: UUID, actor
     if stored[0] != print_:
         raise KeyReused
     _, status, headers, body = stored
+    if status == UNFINISHED:
+        now = utc_now()
+        if await _TAKE.one(line, **whose, now=now, before=now - LONGEST) is None:
+            raise KeyInUse
+        request.scope["claimed"] = whose
+        return
     raise Replay(Response(body, status, {**headers, "Idempotency-Replayed": "true"}))
 
 
@@ -164,3 +190,20 @@ async def remember_express(request: Request, line: Driver, response: Response) -
     if whose := request.scope.get("claimed"):
         headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
         await _KEEP.all(line, **whose, status=response.status_code, headers=headers, body=bytes(response.body))
+
+
+# --- for what is done outside of transactions: its key is claimed in one before, and its answer kept in one after ---
+
+
+async def remember_apart(request: Request, partner_id: UUID, response: Response) -> None:
+    """As `remember_express`, in a transaction of its own."""
+    if "claimed" in request.scope:
+        async with transaction(request.app.state.engine, partner_id) as line:
+            await remember_express(request, line, response)
+
+
+async def leave(request: Request, partner_id: UUID) -> None:
+    """Nothing came of it: whoever asks again with the same key is not kept waiting."""
+    if whose := request.scope.pop("claimed", None):
+        async with transaction(request.app.state.engine, partner_id) as line:
+            await _LEAVE.all(line, **whose, now=LONG_AGO)

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from fastapi import Request
@@ -21,7 +21,7 @@ from sqlalchemy.types import TypeEngine
 
 from app.express import Prepared, param
 from app.lines import Lines
-from app.models import RateBucket, utc_now
+from app.models import RateBucket
 from app.problems import TooManyRequests
 from app.recent import Recent
 
@@ -36,7 +36,8 @@ MOST_KNOWN: Final = 100_000
 COSTS: Final[Mapping[str, int]] = {
     "create_claim": 1, "run_claim_batch": 5, "run_account_batch": 20, "search_accounts": 1,
     "summarise_accounts": 5, "get_account_summaries": 5, "list_partner_entitlements": 5,
-    "export_accounts_as_csv": 50, "export_accounts_as_xlsx": 50, "export_audit_log": 50, "create_account_import": 50,
+    "export_accounts_as_csv": 50, "export_accounts_as_xlsx": 50, "export_audit_log_as_csv": 50,
+    "create_account_import": 50,
     "create_session": 10, "create_registration": 10, "create_password_reset": 10, "confirm_password_reset": 10,
     "change_password": 10, "start_totp": 10, "disable_totp": 10, "renew_recovery_codes": 10,
     "create_token": 5, "create_data_export": 50, "erase_me": 10,
@@ -140,9 +141,9 @@ def headers_of(scope: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
     ]
 
 
-async def purge(db: AsyncSession) -> None:
+async def purge(db: AsyncSession, now: datetime) -> None:
     """Forget buckets that are full again."""
-    await db.execute(delete(RateBucket).where(RateBucket.at < utc_now() - timedelta(seconds=2 * WINDOW)))
+    await db.execute(delete(RateBucket).where(RateBucket.at < now - timedelta(seconds=2 * WINDOW)))
 
 
 def _taking() -> Prepared:

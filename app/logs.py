@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 from app.config import Settings
+from app.db import is_outage, is_transient
 
 _TRACE = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # locals hold passwords and tokens
 
@@ -46,3 +47,14 @@ def configure(settings: Settings) -> None:
         logging.getLogger(name).propagate = True
     for noisy in ("uvicorn.access", "aiosmtplib", "alembic", "sqlalchemy", "asyncio", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def report(work: str, error: Exception) -> None:
+    """What goes wrong in a worker's work: an outage in one line, for it passes by itself; anything else is a mistake of
+    ours, with its traceback.
+    """
+    log = structlog.get_logger("worker")
+    if is_outage(error) or is_transient(error):
+        log.warning("work failed", work=work, error=type(error).__name__)
+    else:
+        log.exception("work failed", work=work)

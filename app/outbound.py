@@ -13,9 +13,12 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 import httpcore
+import structlog
 from httpcore import AsyncNetworkBackend, AsyncNetworkStream
 
 from app.addresses import Network, Place, Strange, literal, place_of, refuse_closed
+
+log = structlog.get_logger("outbound")
 
 CONNECT_SECONDS: Final = 5.0
 SECONDS: Final = 15.0
@@ -109,9 +112,7 @@ class _Guarded(AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> AsyncNetworkStream:  # fmt: skip
         async with asyncio.timeout(timeout):
-            found = [host] if literal(host) else await self._resolver(host, port)
-            for address in found:
-                refuse_closed(address, self._allowed, listed_only=self._listed_only)
+            found = await self._found(host, port)
             error: Exception = httpcore.ConnectError()
             for address in found[:MOST_ADDRESSES]:
                 try:
@@ -119,6 +120,25 @@ class _Guarded(AsyncNetworkBackend):
                 except httpcore.ConnectError as failure:
                     error = failure
             raise error
+
+    async def _found(self, host: str, port: int) -> Sequence[str]:
+        """The addresses of a host: all of them may be connected to.
+
+        Raises:
+            Strange: one may not. Of a name, no more is told than of one that there is not: whoever chooses names would
+                learn which of them ours has inside. The log says it.
+        """
+        if literal(host):
+            refuse_closed(host, self._allowed, listed_only=self._listed_only)
+            return [host]
+        found = await self._resolver(host, port)
+        try:
+            for address in found:
+                refuse_closed(address, self._allowed, listed_only=self._listed_only)
+        except Strange as refused:
+            log.info("name leads inside", host=host, error=refused.code)
+            raise Strange("unknown_host") from None
+        return found
 
     async def sleep(self, seconds: float) -> None:
         await self._inner.sleep(seconds)

@@ -191,6 +191,11 @@ class Caller:
         return self.client_id or self.user_id
 
     @property
+    def credential_id(self) -> UUID | None:
+        """What an API client proves itself with: its session is that of the credential."""
+        return self.session_id if self.client_id else None
+
+    @property
     def on_behalf_of(self) -> UUID | None:
         """Whom an API client acts for."""
         return self.user_id if self.client_id else None

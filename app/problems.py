@@ -359,6 +359,14 @@ class OAuthProblem(ProblemDetails):
             max_length=40, description="RFC 6749, 5.2; with other codes it is left out.", examples=["invalid_client"]
         ),
     ] = None
+    error_description: Annotated[
+        str | None,
+        Field(
+            max_length=300,
+            description="The same as `detail`, in English, for whoever writes the client; left out as `error` is.",
+            examples=["Ask for scopes that the client has, or leave `scope` out for all of them."],
+        ),
+    ] = None
 
 
 class InvalidTokenRequest(Problem):
@@ -367,7 +375,7 @@ class InvalidTokenRequest(Problem):
     detail = Text("Send a form with grant_type=client_credentials, each field once, and one proof of who you are.",
                   "Senden Sie ein Formular mit grant_type=client_credentials, jedes Feld einmal, und einem "
                   "Nachweis.")  # fmt: skip
-    shape, example = OAuthProblem, {"error": "invalid_request"}
+    shape, example = OAuthProblem, {"error": "invalid_request", "error_description": detail.en}
     fixed_members = example
 
 
@@ -378,7 +386,7 @@ class UnsupportedGrantType(Problem):
         "Use grant_type=client_credentials; people log in with POST /v1/sessions.",
         "Verwenden Sie grant_type=client_credentials; Menschen melden sich mit POST /v1/sessions an.",
     )
-    shape, example = OAuthProblem, {"error": "unsupported_grant_type"}
+    shape, example = OAuthProblem, {"error": "unsupported_grant_type", "error_description": detail.en}
     fixed_members = example
 
 
@@ -387,7 +395,7 @@ class InvalidScope(Problem):
     title = Text("The client may not have this scope", "Diesen Scope darf der Client nicht haben")
     detail = Text("Ask for scopes that the client has, or leave `scope` out for all of them.",
                   "Fordern Sie Scopes an, die der Client hat, oder lassen Sie `scope` weg.")  # fmt: skip
-    shape, example = OAuthProblem, {"error": "invalid_scope"}
+    shape, example = OAuthProblem, {"error": "invalid_scope", "error_description": detail.en}
     fixed_members = example
 
 
@@ -399,7 +407,7 @@ class InvalidClient(Problem):
         "Er ist unbekannt, widerrufen oder abgelaufen, oder sein Nachweis ist nicht (mehr) gültig.",
     )
     fixed_headers = {"WWW-Authenticate": "Basic"}
-    shape, example = OAuthProblem, {"error": "invalid_client"}
+    shape, example = OAuthProblem, {"error": "invalid_client", "error_description": detail.en}
     fixed_members = example
 
 

@@ -21,8 +21,8 @@ PLACE: Final = "/v1/partners/"
 KNOWN_SECONDS: Final = 60
 MOST_KNOWN: Final = 10_000
 APART: Final = frozenset({
-    "create_claim", "create_account_import", "export_accounts_as_csv", "export_accounts_as_xlsx", "export_audit_log",
-    "list_events", "stream_events", "ping_webhook",
+    "create_claim", "create_account_import", "export_accounts_as_csv", "export_accounts_as_xlsx",
+    "export_audit_log_as_csv", "list_events", "stream_events", "ping_webhook",
 })  # fmt: skip
 """What does not take turns: it has a queue of its own, or takes long and has places of its own."""
 

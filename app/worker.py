@@ -4,32 +4,32 @@ Any number of workers may do it at once.
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Final, TypeVar
 from uuid import UUID
 
-import structlog
-from sqlalchemy import Function, delete, func, or_, select
+from sqlalchemy import Function, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import limits, post
 from app.bells import CHANNEL
 from app.config import Settings
-from app.db import Sessions, is_outage, is_transient, unit_of_work
+from app.db import Sessions, unit_of_work
 from app.delivering import Deliverer
 from app.importing import Importer
-from app.metrics import DELIVERIES, NOTICES, OUTBOX_AGE, OUTBOX_DEPTH
-from app.models import PLATFORM, Delivery, WorkerBeat, first_id, new_id, utc_now
+from app.logs import report
+from app.mailing import Mailer
+from app.metrics import NOTICES, OUTBOX_AGE, OUTBOX_DEPTH
+from app.models import PLATFORM, WorkerBeat, first_id, new_id, utc_now
 from app.security import Keys
 from app.services import (
     api_credentials,
     data_exports,
     erasures,
     health,
-    letters,
     notices,
     passwords,
     recounts,
@@ -39,13 +39,19 @@ from app.services import (
 )
 from app.tenancy import confine
 
-log = structlog.get_logger("worker")
+T = TypeVar("T")
 
-MAX_ATTEMPTS = 8
-BEAT_SECONDS = 10.0
-EVENTS_AT_ONCE = 500
-STOP_SECONDS = 5.0
-MARK_PAUSES = (0.1, 0.3, 1.0, 3.0)
+BEAT_SECONDS: Final = 10.0
+EVENTS_AT_ONCE: Final = 500
+PURGED_AT_ONCE: Final = 10_000
+PURGES: Final = (
+    sessions.purge,
+    passwords.purge,
+    throttles.purge,
+    api_credentials.purge,
+    data_exports.purge,
+    limits.purge,
+)
 
 
 async def measure(begin: Sessions) -> None:
@@ -63,31 +69,24 @@ async def measure_for_ever(begin: Sessions) -> None:
         try:
             await measure(begin)
         except Exception as error:
-            _report("measure", error)
-
-
-def _report(work: str, error: Exception) -> None:
-    """An outage in one line, for it passes by itself; anything else is a mistake of ours, with its traceback."""
-    if is_outage(error) or is_transient(error):
-        log.warning("work failed", work=work, error=type(error).__name__)
-    else:
-        log.exception("work failed", work=work)
+            report("measure", error)
 
 
 class Worker:
     """One worker. Cancel `run` to stop it: it finishes the mail in its hands, within seconds, and begins no other."""
 
     def __init__(self, begin: Sessions, keys: Keys, settings: Settings, transport: post.Transport) -> None:
-        self.begin, self.keys, self.settings, self.transport = begin, keys, settings, transport
+        self.begin, self.keys, self.settings = begin, keys, settings
         self.id = new_id()
         self.lease = timedelta(seconds=settings.lease_seconds)
+        self.mailer = Mailer(begin, keys, settings, transport, self.lease)
         self.importer = Importer(begin, self.id, self.lease)
         self.deliverer = Deliverer(begin, keys, settings, self.id)
 
     async def run(self) -> None:
         """Work for ever."""
         async with asyncio.TaskGroup() as tasks:  # unlike gather, it waits for all of them when it is cancelled
-            tasks.create_task(self._repeat(self.deliver_all, 0.5))
+            tasks.create_task(self._repeat(self.mail_all, 0.5))
             tasks.create_task(self._repeat(self.number_all, 0.2))
             tasks.create_task(self._repeat(self.refresh_all, 1))
             tasks.create_task(self._import_for_ever())
@@ -105,138 +104,20 @@ class Worker:
             try:
                 await work()
             except Exception as error:
-                _report(getattr(work, "__name__", ""), error)
+                report(getattr(work, "__name__", ""), error)
                 await asyncio.sleep(1)
             await asyncio.sleep(seconds)
 
-    async def deliver_all(self) -> int:
-        """Send all that is due, one of each partner in turn, so that no partner's burst delays another's mail."""
+    async def mail_all(self) -> int:
+        """Send all mails that are due, one of each partner in turn: a burst of one delays no mail of another."""
         sent = 0
         while partners := await self._partners(func.partners_with_due_deliveries(utc_now())):
             before = sent
             for partner_id in partners:
-                sent += await self.deliver_one(partner_id)
+                sent += await self.mailer.step(partner_id)
             if sent == before:  # others have them in their hands
                 break
         return sent
-
-    async def deliver_one(self, partner_id: UUID) -> bool:
-        """Send the delivery of a partner that has been due longest; False when there is none.
-
-        Who is cancelled meanwhile still finishes it: between the server's yes and the mark, giving up would repeat it.
-        """
-        work = asyncio.create_task(self._deliver_one(partner_id))
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await asyncio.wait([work], timeout=STOP_SECONDS)
-            raise
-        finally:
-            if not work.done():
-                work.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await work
-
-    async def _deliver_one(self, partner_id: UUID) -> bool:
-        """Lease, send, mark: three steps, so that no transaction is open while a mail server takes its time.
-
-        A worker that is killed after the server said yes and before the mark leaves a mail that is sent twice, with
-        the same Message-ID; SMTP has no transaction that could span both sides.
-        """
-        delivery = await self._lease(partner_id)
-        if delivery is None:
-            return False
-        try:
-            outcome = await self._send(delivery)
-        except post.Undeliverable as error:
-            await self._mark(delivery, "failed", f"refused: {error}")
-        except (OSError, TimeoutError, post.SMTPException) as error:
-            await self._retry(delivery, error)
-        except Exception as error:
-            if is_outage(error):  # the database's, before anything was sent: no fault of this mail
-                raise
-            # A mistake of ours: loud, and tried again after it is mended.
-            log.exception("mail not written", delivery=str(delivery.id), template=delivery.template)
-            await self._retry(delivery, error)
-        else:
-            await self._mark(delivery, outcome, None)
-        return True
-
-    async def _lease(self, partner_id: UUID) -> Delivery | None:
-        now = utc_now()
-        async with unit_of_work(self.begin) as db:
-            await confine(db, partner_id)
-            due = await db.scalar(
-                select(Delivery)
-                .where(Delivery.done_at.is_(None), Delivery.due_at <= now,
-                       or_(Delivery.leased_until.is_(None), Delivery.leased_until <= now))
-                .order_by(Delivery.due_at).limit(1).with_for_update(skip_locked=True)
-            )  # fmt: skip
-            if due is not None:
-                due.leased_until = now + self.lease
-            return due
-
-    async def _send(self, delivery: Delivery) -> str:
-        settings = self.settings
-        async with unit_of_work(self.begin) as db:
-            await confine(db, delivery.partner_id)
-            letter = await letters.write(
-                db, self.keys, delivery, url=settings.url, reset_minutes=settings.password_reset_minutes
-            )
-        if letter is None:
-            return "dropped"
-        message = post.compose(
-            letter.template, letter.language, letter.values, sender=settings.mail_from, recipient=letter.recipient,
-            message_id=str(delivery.id), at=delivery.created_at,
-        )  # fmt: skip
-        async with asyncio.timeout(self.lease.total_seconds() / 2):
-            await self.transport.send(message)
-        return "sent"
-
-    async def _mark(self, delivery: Delivery, outcome: str, error: str | None) -> None:
-        """Write down what became of it; again after a moment if the database fails, for else it would be repeated."""
-        DELIVERIES.labels(delivery.template, outcome).inc()
-        for pause in MARK_PAUSES:
-            try:
-                return await self._mark_once(delivery, outcome, error)
-            except Exception as failure:
-                _report("mark", failure)
-            await asyncio.sleep(pause)
-        return await self._mark_once(delivery, outcome, error)
-
-    async def _mark_once(self, delivery: Delivery, outcome: str, error: str | None) -> None:
-        async with unit_of_work(self.begin) as db:
-            row = await self._again(db, delivery)
-            if row.done_at is not None:  # the commit before went through, though its answer did not
-                return
-            row.done_at, row.outcome, row.last_error = utc_now(), outcome, error
-            if outcome != "dropped":
-                await letters.note_outcome(db, row, sent=outcome == "sent")
-        if error:
-            log.error("mail refused", delivery=str(delivery.id), template=delivery.template, error=error)
-
-    async def _retry(self, delivery: Delivery, error: Exception) -> None:
-        """Later: 5 s, 20 s, 80 s, … so that eight attempts span some seven hours; then it has failed."""
-        attempts = delivery.attempts + 1
-        if attempts >= MAX_ATTEMPTS:
-            await self._mark(delivery, "failed", type(error).__name__)
-            return
-        DELIVERIES.labels(delivery.template, "retried").inc()
-        wait = timedelta(seconds=5 * 4 ** (attempts - 1) * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
-        async with unit_of_work(self.begin) as db:
-            row = await self._again(db, delivery)
-            row.attempts, row.due_at, row.leased_until, row.last_error = (
-                attempts,
-                utc_now() + wait,
-                None,
-                type(error).__name__,
-            )
-        log.warning("mail not sent", delivery=str(delivery.id), template=delivery.template, attempt=attempts,
-                    error=type(error).__name__)  # fmt: skip
-
-    async def _again(self, db: AsyncSession, delivery: Delivery) -> Delivery:
-        await confine(db, delivery.partner_id)
-        return await db.get_one(Delivery, (delivery.partner_id, delivery.id))
 
     async def number_all(self) -> None:
         """Give committed events their positions: only numbered events are read by feeds, webhooks and exports."""
@@ -289,12 +170,8 @@ class Worker:
                 waiting = [p for p in waiting if await self._tell(p)]
 
     async def _tell(self, partner_id: UUID) -> bool:
-        try:
-            async with unit_of_work(self.begin) as db:
-                await confine(db, partner_id)
-                told = await notices.step(db, partner_id, utc_now())
-        except Exception as error:  # the others' turn is now, and this one's in a minute
-            _report("tell", error)
+        told = await self._try("tell", lambda db: notices.step(db, partner_id, utc_now()), partner_id)
+        if told is None:
             return False
         for kind, number in told.given.items():
             NOTICES.labels(kind).inc(number)
@@ -304,10 +181,8 @@ class Worker:
         """Write the files of what is kept about people, and erase those who asked for it: step by step, in turns."""
         more = True
         while more:
-            async with unit_of_work(self.begin) as db:
-                erased = await erasures.step(db, self.keys.derived("throttles"))
-            async with unit_of_work(self.begin) as db:
-                more = await data_exports.step(db) or erased
+            erased = await self._try("erase people", lambda db: erasures.step(db, self.keys.derived("throttles")))
+            more = await self._try("export", data_exports.step) or bool(erased)
 
     async def beat(self) -> None:
         """Say that this worker lives, readiness asks for it; and measure the outbox."""
@@ -319,31 +194,29 @@ class Worker:
         await measure(self.begin)
 
     async def clean_up(self) -> None:
-        """Delete what has served its time."""
+        """Delete what has served its time: each kind in a transaction of its own, so that one that fails (or of which
+        there is too much) leaves the others to be deleted.
+        """
         now = utc_now()
-        async with unit_of_work(self.begin) as db:
-            await confine(db, PLATFORM)
-            await db.execute(select(func.purge_tenant_rows()))
-            await db.execute(select(func.purge_imports()))
-            await db.execute(select(func.purge_invitations()))
-            await data_exports.purge(db, now)
-            await db.execute(select(func.purge_webhook_rows(first_id(now - timedelta(days=self.settings.event_days)))))
-            await sessions.purge(db, now)
-            await passwords.purge(db, now)
-            await throttles.purge(db, now)
-            await api_credentials.purge(db, now)
-            await limits.purge(db)
+        for purge in PURGES:
+            name = purge.__module__.rpartition(".")[2]
+            await self._try(f"clean up {name}", lambda db, purge=purge: purge(db, now), PLATFORM)
+        for function in (func.purge_tenant_rows(), func.purge_imports(), func.purge_invitations()):
+            await self._try(function.name, lambda db, function=function: db.execute(select(function)), PLATFORM)
+        old = func.purge_webhook_rows(first_id(now - timedelta(days=self.settings.event_days)), PURGED_AT_ONCE)
+        while await self._try(old.name, lambda db: db.scalar(select(old)), PLATFORM) == PURGED_AT_ONCE:
+            pass
 
     async def erase_all(self) -> None:
         """Erase what events say, and from where, once they are older than the audit log goes back."""
         days = self.settings.audit_days
         while partners := await self._partners(func.partners_with_old_events(days)):
             if not any([await self._erase(partner_id, days) for partner_id in partners]):
-                break  # another worker is at it
+                break  # another worker is at it, or none can be
 
     async def _erase(self, partner_id: UUID, days: int) -> int:
-        async with unit_of_work(self.begin) as db:
-            return await db.scalar(select(func.erase_events(partner_id, days, EVENTS_AT_ONCE))) or 0
+        step = select(func.erase_events(partner_id, days, EVENTS_AT_ONCE))
+        return await self._try("erase events", lambda db: db.scalar(step)) or 0
 
     async def recount_all(self) -> None:
         """Set right how many members accounts have, where an older release or somebody with SQL let one in or out.
@@ -353,19 +226,28 @@ class Worker:
         last = UUID(int=0)
         while partners := await self._partners(func.partners_behind(last)):
             for partner_id in partners:
-                try:
-                    await self._recount(partner_id)
-                except Exception as error:  # the others' turn is tomorrow
-                    _report("recount", error)
+                await self._recount(partner_id)
             last = max(partners)
 
     async def _recount(self, partner_id: UUID) -> None:
         after, more = None, True
         while more:
-            async with unit_of_work(self.begin) as db:
-                await confine(db, partner_id)
-                after = await recounts.step(db, partner_id, after)
+            step = partial(recounts.step, partner_id=partner_id, after=after)
+            after = await self._try("recount", step, partner_id)
             more = after is not None
+
+    async def _try(
+        self, work: str, step: Callable[[AsyncSession], Awaitable[T]], partner_id: UUID | None = None
+    ) -> T | None:
+        """One transaction (confined to the partner). None when it fails, which is told: now is the others' turn."""
+        try:
+            async with unit_of_work(self.begin) as db:
+                if partner_id is not None:
+                    await confine(db, partner_id)
+                return await step(db)
+        except Exception as error:
+            report(work, error)
+            return None
 
     async def _partners(self, source: Function[UUID]) -> list[UUID]:
         async with unit_of_work(self.begin) as db:

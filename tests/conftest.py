@@ -295,7 +295,7 @@ class World:
 
     async def mails(self) -> list[EmailMessage]:
         """Send what is due; all mails so far, newest first."""
-        await self.worker().deliver_all()
+        await self.worker().mail_all()
         found = [self.mailbox.read(kept.id) for kept in self.mailbox.listed()]
         return [mail for mail in found if mail is not None]
 

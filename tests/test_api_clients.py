@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import re
 import zlib
 from collections.abc import Callable
@@ -314,9 +315,12 @@ async def test_revoked_client_is_refused_with_the_next_request_in_every_process(
 async def test_rotating_with_overlap_lets_both_secrets_in_until_the_old_one_ends(erp: Erp, owner: Owner):
     made = await erp.make("account:list")
     rotated = await erp.ada.post(
-        f"{erp.clients}/{made['id']}/credentials", json={"kind": "secret", "others_end_in_hours": 24}
+        f"{erp.clients}/{made['id']}/credentials", json={"kind": "secret", "overlap_hours": 24}
     )
     assert rotated.status_code == 201
+    *_, said = [e.details for e in await erp.world.events(erp.partner.id) if e.type == "api_client.credential_added"]
+    assert said is not None
+    assert said["after"]["overlap_hours"] == 24
     old, new = await erp.calling(made), await erp.calling(rotated.json())
     for client in (old, new):
         assert (await client.get(f"{erp.path}/accounts")).status_code == 200
@@ -329,9 +333,7 @@ async def test_rotating_with_overlap_lets_both_secrets_in_until_the_old_one_ends
     await owner.execute("UPDATE sessions SET expires_at = now() WHERE id = $1", UUID(oldest["id"]))
     assert problem(await old.get(f"{erp.path}/accounts")) == (401, "unauthenticated")
     assert (await new.get(f"{erp.path}/accounts")).status_code == 200
-    at_once = await erp.ada.post(
-        f"{erp.clients}/{made['id']}/credentials", json={"kind": "secret", "others_end_in_hours": 0}
-    )
+    at_once = await erp.ada.post(f"{erp.clients}/{made['id']}/credentials", json={"kind": "secret", "overlap_hours": 0})
     assert problem(await new.get(f"{erp.path}/accounts")) == (401, "unauthenticated")
     assert (await (await erp.calling(at_once.json())).get(f"{erp.path}/accounts")).status_code == 200
 
@@ -463,6 +465,48 @@ async def test_import_that_a_client_began_ends_with_it_and_keeps_to_its_scopes(e
     assert (stopped["status"], stopped["failure"]["code"]) == ("failed", "not_allowed")
 
 
+async def test_import_stops_with_the_credential_that_began_it_if_that_is_ended_and_not_if_it_runs_out(
+    erp: Erp, owner: Owner
+):
+    imports = f"{erp.path}/account-imports"
+
+    async def outcome(how: str) -> tuple[str, str | None]:
+        made = await erp.make("account:import", "account_import:read")
+        (first,), credentials = made["credentials"], f"{erp.clients}/{made['id']}/credentials"
+        begun = await erp.calling(made)
+        if how == "by token":
+            begun = await calling(erp.world, (await token(erp.world, made)).json()["access_token"])
+        sent = await begun.post(imports, files={"file": ("a.csv", f"name\n{how}\n".encode())})
+        await erp.world.worker().import_all()
+        at = f"{imports}/{sent.json()['id']}"
+        assert (await begun.post(f"{at}/confirm")).status_code == 200
+        match how:
+            case "ended" | "by token":
+                assert (await erp.ada.delete(f"{credentials}/{first['id']}")).status_code == 204
+            case "other ended":
+                other = await erp.ada.post(credentials, json={"kind": "secret"})
+                assert (await erp.ada.delete(f"{credentials}/{other.json()['id']}")).status_code == 204
+            case "run out" | "forgotten":
+                assert (await erp.ada.post(credentials, json={"kind": "secret", "overlap_hours": 1})).status_code == 201
+                past = "UPDATE sessions SET expires_at = now() WHERE id = $1"
+                gone = "DELETE FROM sessions WHERE id = $1"
+                await owner.execute(past if how == "run out" else gone, UUID(first["id"]))
+                assert problem(await begun.get(at)) == (401, "unauthenticated")
+            case _:
+                assert (await erp.ada.post(credentials, json={"kind": "secret", "overlap_hours": 0})).status_code == 201
+                assert problem(await begun.get(at)) == (401, "unauthenticated")
+        await erp.world.worker().import_all()
+        done = (await erp.ada.get(at)).json()
+        return done["status"], done["failure"] and done["failure"]["code"]
+
+    for how in ("ended", "by token", "ended by a rotation without overlap"):
+        assert await outcome(how) == ("failed", "not_allowed"), how
+    for how in ("other ended", "run out", "forgotten"):
+        assert await outcome(how) == ("done", None), how
+    names = {a["name"] for a in (await erp.ada.get(f"{erp.path}/accounts")).json()["items"]}
+    assert names == {"other ended", "run out", "forgotten"}
+
+
 # --- services ---
 
 
@@ -487,8 +531,11 @@ async def test_service_claims_on_behalf_of_any_account_and_does_nothing_else(erp
         body = {"feature": "assets", "resource": "asset:1", "units": 2}
         claimed = await client.post(f"{here}/claims", json=body)
         assert claimed.status_code == 201, claimed.text
-        assert (claimed.json()["actor"], claimed.json()["user_id"]) == ("api_client", made["id"])
-        assert (await client.post(f"{here}/claims", json=body)).status_code == 200
+        assert (claimed.json()["actor"], claimed.json()["actor_id"]) == ("api_client", made["id"])
+        assert (await client.post(f"{here}/claims", json=body)).json() == claimed.json()
+        (event,) = [e for e in await world.events(account.partner_id) if e.type == "claim.created"]
+        assert event.details is not None
+        assert [event.details["after"][name] for name in ("actor", "actor_id")] == ["api_client", made["id"]]
         full = await client.post(f"{here}/claims", json={**body, "resource": "asset:2"})
         assert problem(full) == (409, "licence_exhausted")
         batch = {
@@ -627,7 +674,26 @@ async def test_wrong_token_request_says_so_as_oauth_does(
     answer = await (await erp.world.client()).post("/v1/oauth/token", data=sent)
     assert problem(answer) == (status, code)
     assert answer.json()["error"] == error
+    said = answer.json()["error_description"]
+    assert said == answer.json()["detail"]
+    assert re.fullmatch(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+", said), "RFC 6749, 5.2"
+    german = await (await erp.world.client()).post("/v1/oauth/token", data=sent, headers={"Accept-Language": "de"})
+    assert german.json()["error_description"] == said != german.json()["detail"]
     assert (await token(erp.world, made)).status_code == 200
+
+
+async def test_refused_client_is_not_told_which_part_of_its_proof_is_wrong(erp: Erp):
+    """Whoever guesses learns nothing: not whether there is such a client, nor whether it was revoked."""
+    made, gone = await erp.make("account:list"), await erp.make("account:list")
+    assert (await erp.ada.delete(f"{erp.clients}/{gone['id']}", headers=ANY)).status_code == 204
+    plain, told = await erp.world.client(), set[str]()
+    for client_id, secret in ((str(uuid4()), made["secret"]), (made["id"], "tnk_wrong"), (gone["id"], gone["secret"]),
+                              (made["id"], gone["secret"])):  # fmt: skip
+        form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
+        answer = await plain.post("/v1/oauth/token", data=form)
+        assert problem(answer) == (401, "invalid_client")
+        told.add(json.dumps(answer.json() | {"request_id": ""}))
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize(("body", "kind", "code"), [
@@ -678,7 +744,7 @@ class Signer:
     async def of(cls, erp: Erp) -> "Signer":
         made, (pem, public) = await erp.make("account:list"), new_pair()
         path = f"{erp.clients}/{made['id']}/credentials"
-        answer = await erp.ada.post(path, json={"kind": "public_key", "public_key": public, "others_end_in_hours": 0})
+        answer = await erp.ada.post(path, json={"kind": "public_key", "public_key": public, "overlap_hours": 0})
         assert (answer.status_code, answer.json()["secret"]) == (201, None)
         return cls(erp, made, pem, answer.json()["hint"])
 

@@ -260,7 +260,7 @@ async def test_strange_bodies(world: World, owner: Owner):
             "POST",
             f"{root}/claims",
             {"feature": "assets", "resource": "r", "units": 1},
-            ["reason", "reference", "user_id", "actor", "over_limit", "account_id", "id"],
+            ["reason", "reference", "actor_id", "actor", "over_limit", "account_id", "id"],
         ),
         (eva, "POST", f"{root}/claim-batches", {"claims": [], "releases": []}, ["units"]),
         (
@@ -290,7 +290,7 @@ async def test_strange_bodies(world: World, owner: Owner):
                     "suspended_by",
                     "search",
                     "version",
-                    "user_id",
+                    "actor_id",
                     "actor",
                     "renews_id",
                     "cancelled_at",

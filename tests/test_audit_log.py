@@ -39,6 +39,28 @@ async def test_it_says_who_did_what_from_where_the_newest_first(world: World):
     assert problem(await mia.get(f"{at}/audit-log")) == (403, "forbidden")
 
 
+async def test_filter_by_what_there_is_not_is_refused_and_says_what_comes_near(world: World):
+    partner = await world.partner(Anna=Role.PARTNER_ADMIN)
+    at, anna = f"/v1/partners/{partner.id}/audit-log", await world.client("Anna")
+    for asked, said in (
+        ("type:eq:account.create", "There is no such type of event. Near it: account.created, "),
+        ("type:in:account.created,acount.updated", "There is no such type of event. Near it: account.updated, "),
+        ("type:ne:7", "There is no such type of event."),
+        ("type:eq:", "There is no such type of event."),
+        ("type:eq:user.created", "There is no such type of event."),  # of no partner
+        ("subject_type:eq:acount", "Nothing of this kind is in the log. Near it: account, "),
+        ("subject_type:eq:" + "x" * 400, "Nothing of this kind is in the log."),
+    ):
+        for place in (at, f"{at}.csv"):
+            refused = await anna.get(place, params={"filter": asked})
+            assert problem(refused) == (422, "invalid"), asked
+            (error,) = refused.json()["errors"]
+            assert (error["pointer"], error["code"]) == ("query:filter", "invalid_value")
+            assert error["detail"].startswith(said), error["detail"]
+    for fine in ("type:eq:claim.created", "subject_type:in:account,webhook"):
+        assert (await anna.get(at, params={"filter": fine})).status_code == 200
+
+
 async def test_pages_hold_every_entry_once_and_filters_choose(world: World):
     partner = await world.partner(Anna=Role.PARTNER_ADMIN, Mia=Role.PARTNER_MANAGER)
     at, anna, mia = f"/v1/partners/{partner.id}/audit-log", await world.client("Anna"), await world.client("Mia")

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import structlog
 from pydantic import ValidationError
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import DBAPIError
@@ -113,6 +114,19 @@ async def test_what_has_been_kept_long_enough_is_erased_and_the_chain_stays_whol
         assert marks == await owner.rows(
             "SELECT partner_id, erased_to FROM event_keepings WHERE partner_id = $1", partner_id
         )
+
+
+async def test_a_log_that_cannot_be_erased_keeps_no_other_from_it(settings: Settings, owner: Owner):
+    async with running(settings.model_copy(update={"audit_days": 100})) as world:
+        stuck = [(await aged(world, owner, 101))[0] for _ in range(3)]
+        partner_id, name = await aged(world, owner, 101)
+        for number, other in enumerate(stuck):
+            condition = f"CHECK (partner_id <> '{other}' OR salt IS NOT NULL) NOT VALID"
+            await owner.execute(f"ALTER TABLE events ADD CONSTRAINT stuck_{number} {condition}")
+        with structlog.testing.capture_logs() as logged:
+            await world.worker().erase_all()
+        assert {(e["event"], e["work"]) for e in logged} == {("work failed", "erase events")}
+        assert name not in str(await kept(owner, partner_id))
 
 
 async def test_what_is_younger_stays(world: World, owner: Owner):

@@ -36,7 +36,7 @@ async def test_claim_takes_units_until_it_is_released(world: World, owner: Owner
     assert made.headers["location"] == f"{at(account)}/claims/{shown['id']}"
     assert {k: shown[k] for k in body} == body
     assert (shown["over_limit"], shown["released_at"], shown["actor"]) == (False, None, "user")
-    assert shown["user_id"] == str(world.people["Eva"].id)
+    assert shown["actor_id"] == str(world.people["Eva"].id)
     assert await used(owner) == 3
     gone = await eva.delete(made.headers["location"], params={"reason": "Scrapped", "reference": "WO-3001"})
     assert (gone.status_code, gone.content) == (204, b"")
@@ -48,6 +48,7 @@ async def test_claim_takes_units_until_it_is_released(world: World, owner: Owner
     assert created.details is not None
     assert created.details["before"] is None
     assert {k: created.details["after"][k] for k in body} == body
+    assert created.details["after"]["actor_id"] == shown["actor_id"]
     assert released.details is not None
     assert released.details["before"]["units"] == 3
     assert released.details["after"]["release_reference"] == "WO-3001"
@@ -350,8 +351,9 @@ async def test_claims_are_listed_newest_first_and_filtered(world: World):
     anna, body = await world.client("Anna"), {"feature": "assets", "resource": "z", "reference": "WO-2207"}
     made = await anna.post(here, json=body)
     assert list(made.json())[:3] == ["id", "partner_id", "account_id"]  # as everything is shown
-    assert await found("reference:eq:WO-2207") == await found(f"user_id:eq:{world.people['Anna'].id}") == "z"
-    assert await found("reference:is_null:true", f"user_id:eq:{world.people['Eva'].id}") == "y x:2 u x:1"
+    assert await found("reference:eq:WO-2207") == await found(f"actor_id:eq:{world.people['Anna'].id}") == "z"
+    assert await found("reference:is_null:true", f"actor_id:eq:{world.people['Eva'].id}") == "y x:2 u x:1"
+    assert (await found("actor:eq:user"), await found("actor:eq:api_client")) == ("z y x:2 u x:1", "")
 
 
 async def test_claims_of_another_account_or_partner_are_not_there(world: World):

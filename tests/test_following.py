@@ -15,6 +15,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+import structlog
 import uvicorn
 from httpx import AsyncClient
 from sqlalchemy import delete, update
@@ -25,7 +26,7 @@ from app.config import Settings
 from app.models import PLATFORM, Partner, PartnerMember, Session, User, utc_now
 from app.models.partner import PartnerStatus
 from app.policy import Role
-from tests.conftest import Owner, World, problem, running
+from tests.conftest import Owner, Server, World, problem, running
 from tests.processes import Shell
 
 STAR = {"If-Match": "*"}
@@ -213,6 +214,24 @@ async def test_a_listener_whose_connection_is_ended_listens_again(world: World, 
     await api.post(f"{at}/accounts", json={"name": "A"})
     await world.worker().number_all()
     assert (await asyncio.wait_for(waiting, 8)).json()["items"] != []
+
+
+async def test_lines_of_the_listener_do_not_bear_the_name_of_whoever_waited_first(
+    world: World, server: Server, database: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(bells, "LOOK_SECONDS", 0.1)
+    api, at, partner_id, end = await stage(world)
+    waiting = asyncio.create_task(api.get(f"{at}/events", params={"after": end, "wait": 30}))
+    await waiters(world, partner_id)
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logged:
+        await server.execute("ALTER FUNCTION newest_positions RENAME TO gone", database=database)
+
+        async def told() -> Any:
+            return [line for line in logged if line["event"] == "cannot listen"]
+
+        lines = await until(told)
+    waiting.cancel()
+    assert not any("request_id" in line for line in lines)
 
 
 async def until(holds: Callable[[], Awaitable[Any]]) -> Any:

@@ -157,7 +157,7 @@ async def deliver(world: World) -> int:
     """What a worker does in one turn, with the transport that the settings ask for."""
     transport = transport_of(world.settings)
     try:
-        return await Worker(world.begin, world.app.state.keys, world.settings, transport).deliver_all()
+        return await Worker(world.begin, world.app.state.keys, world.settings, transport).mail_all()
     finally:
         await transport.close()
 

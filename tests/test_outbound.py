@@ -1,6 +1,7 @@
 """No webhook leads to a machine of ours: 0 connections, whatever the address looks like and whoever answers for names."""
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -8,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -110,7 +112,7 @@ async def test_no_spelling_of_an_inner_address_is_connected_to(door: Door):
             for spelling in SPELLINGS:
                 started = time.monotonic()
                 answer = await sent(out, f"{scheme}://{spelling.format(p=door.port)}/x")
-                assert answer.error in ("refused_address", "invalid_url"), spelling
+                assert answer.error in ("refused_address", "unknown_host", "invalid_url"), spelling
                 assert answer.status is None
                 assert time.monotonic() - started < 0.5, spelling
     await asyncio.sleep(0.05)
@@ -131,7 +133,7 @@ async def test_no_name_leads_inside(door: Door):
         async with outlet(*answers) as (out, asked):
             for found in answers:
                 answer = await sent(out, f"{scheme}://hooks.example.com:{door.port}/")
-                assert (answer.error, answer.status) == ("refused_address", None), found
+                assert (answer.error, answer.status) == ("unknown_host", None), found
             assert len(asked) == len(answers)
     assert door.knocks == 0
 
@@ -142,7 +144,7 @@ async def test_name_is_looked_up_once_and_the_address_that_was_checked_is_connec
         first = await sent(out, f"https://rebind.example.com:{door.port}/", 0.5)
         assert first.error in ("timeout", "connect")
         assert asked == ["rebind.example.com"]
-        assert (await sent(out, f"https://rebind.example.com:{door.port}/")).error == "refused_address"
+        assert (await sent(out, f"https://rebind.example.com:{door.port}/")).error == "unknown_host"
     assert door.knocks == 0
 
 
@@ -150,9 +152,37 @@ async def test_system_resolver_is_checked_too(door: Door):
     out = Outlet()
     for scheme in ("https", "http"):
         answer = await sent(out, f"{scheme}://localhost:{door.port}/")
-        assert answer.error == "refused_address"
+        assert answer.error == "unknown_host"
     await out.close()
     assert door.knocks == 0
+
+
+async def test_name_that_leads_inside_is_told_from_none_by_nobody(world: World, door: Door):
+    """Else whoever may make webhooks finds out which names the network around the service has."""
+
+    async def resolve(host: str, _port: int) -> Sequence[str]:
+        if host.startswith("printer"):
+            return ["10.1.2.3"]
+        if host.startswith("hooks"):
+            return ["127.0.0.1"]
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    partner = await world.partner(Anna=Role.PARTNER_ADMIN)
+    anna, at = await world.client("Anna"), f"/v1/partners/{partner.id}/webhooks"
+    told: list[dict[str, Any]] = []
+    for name in ("printer", "nothing"):
+        made = await anna.post(at, json={"url": f"https://{name}.corp.example.com:{door.port}/"})
+        assert made.status_code == 201
+        world.app.state.outlet = Outlet(resolver=resolve)
+        pinged = await anna.post(f"{made.headers['location']}/ping")
+        told.append(pinged.json() | {"at": "", "milliseconds": 0})
+    assert told[0] == told[1]
+    assert told[0]["error"] == "unknown_host"
+    out = Outlet([ip_network("127.0.0.0/8")], resolve)
+    assert (await sent(out, f"http://hooks.corp.example.com:{door.port}/")).error in ("protocol", "connection_lost")
+    assert (await sent(out, f"http://printer.corp.example.com:{door.port}/")).error == "unknown_host"
+    await out.close()
+    assert door.knocks == 1, "what the list allows, and nothing else"
 
 
 async def test_redirects_inside_are_not_followed(door: Door):
@@ -179,9 +209,9 @@ async def test_proxies_of_the_environment_are_not_used(door: Door, monkeypatch: 
 
 async def test_plain_http_is_for_the_list_only():
     async with outlet(["8.8.8.8"], allowed=["127.0.0.0/8"]) as (out, _):
-        for url in ("http://8.8.8.8/", "http://hooks.example.com/"):
+        for url, error in (("http://8.8.8.8/", "refused_address"), ("http://hooks.example.com/", "unknown_host")):
             started = time.monotonic()
-            assert (await sent(out, url)).error == "refused_address"
+            assert (await sent(out, url)).error == error
             assert time.monotonic() - started < 0.3
 
 
@@ -237,7 +267,7 @@ async def test_api_says_early_what_will_not_be_connected_to_and_never_connects(w
     assert problem(moved) == (422, "invalid")
     async with outlet() as (out, _):
         world.app.state.outlet = out
-        assert (await anna.post(f"{one}/ping")).json()["error"] == "refused_address"
+        assert (await anna.post(f"{one}/ping")).json()["error"] == "unknown_host"
     assert door.knocks == 0
 
 

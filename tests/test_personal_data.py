@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import structlog
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy import func, select
 from typer.testing import CliRunner
@@ -18,7 +19,7 @@ from app.models import Account, Base
 from app.policy import Role
 from app.services import erasures, throttles
 from app.services.holdings import BY_RULE, DELETED, HOLDINGS, KEPT, NOTHING
-from tests.conftest import PASSWORD, Owner, World, join, problem, token_of
+from tests.conftest import PASSWORD, Owner, Server, World, join, problem, token_of
 from tests.pools import feature
 from tests.test_secrets import captured
 
@@ -346,6 +347,17 @@ async def test_an_erasure_that_is_killed_at_any_step_goes_on_where_it_was(
     assert hits(await everything(owner), *CANARIES) == set()
     await world.worker().number_all()
     assert [v for v in (await operate.verify_log(world.settings, None)).values() if v.broken_at] == []
+
+
+async def test_an_erasure_that_fails_keeps_nobody_from_their_file(world: World, server: Server, database: str):
+    kai, bert = await world.client("Kai"), await world.client("Bert")
+    assert (await kai.post("/v1/me/erasure", json={"password": PASSWORD})).status_code == 202
+    there = (await bert.post("/v1/me/data-exports")).headers["Location"]
+    await server.execute("ALTER FUNCTION erase_events_about RENAME TO gone", database=database)
+    with structlog.testing.capture_logs() as logged:
+        await world.worker().serve_people()
+    assert {(e["event"], e["work"]) for e in logged} == {("work failed", "erase people")}
+    assert (await bert.get(there)).json()["status"] == "done"
 
 
 async def test_a_client_of_the_erased_is_refused_until_somebody_takes_it_over(world: World):

@@ -21,6 +21,7 @@ from app.models import Base, Tenanted
 from app.policy import GRANTS, OF_FIELDS, Permission, Role
 from app.problems import KINDS
 from tests.conftest import ROOT
+from tests.contract import parameters_of
 
 GLOBAL = {
     "partners", "users", "sessions", "refresh_tokens", "recovery_codes", "password_resets", "throttles", "worker_beats",
@@ -78,13 +79,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rest": {"cursors", "db", "idempotency", "problems", "strict"},
     "uploads": {"access", "db", "downloads", "policy", "problems", "rest", "words"},
     "outbound": {"addresses"},
-    "delivering": {"config", "db", "metrics", "models", "outbound", "security", "services", "tenancy"},
+    "mailing": {"config", "db", "logs", "metrics", "models", "post", "security", "services", "tenancy"},
+    "delivering": {"config", "db", "logs", "metrics", "models", "outbound", "security", "services", "tenancy"},
     "importing": {"db", "models", "problems", "services", "sheets", "tenancy"},
     "access": {"bearer", "db", "idempotency", "looks", "models", "networks", "policy", "problems", "standing", "tenancy", "turns"},
     "gate": {"access", "bearer", "express", "idempotency", "lines", "models", "policy", "problems", "recent", "standing"},
     "faults": {"db", "problems"},
     "metrics": {"config"},
-    "logs": {"config"},
+    "logs": {"config", "db"},
     "edge": {"config", "faults", "limits", "looks", "metrics", "models", "problems"},
     "post": {"words"},
     "callbacks": {"event_types", "schemas", "tidying"},
@@ -97,7 +99,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "door": {"access", "bearer", "express", "lines", "models", "policy", "recent", "standing"},
     "routers": {"access", "config", "db", "delivering", "door", "downloads", "express", "faults", "follows", "gate", "idempotency", "lanes", "metrics", "models",
                 "networks", "outbound", "policy", "post", "problems", "proofs", "rest", "schemas", "security", "services", "sheets", "tenancy", "turnstile", "uploads", "words"},
-    "worker": {"bells", "config", "db", "delivering", "importing", "limits", "metrics", "models", "post", "security", "services", "tenancy"},
+    "worker": {"bells", "config", "db", "delivering", "importing", "limits", "logs", "mailing", "metrics", "models", "post", "security", "services", "tenancy"},
     "migrate": {"db", "models"},
     "main": {"access", "bells", "config", "contract", "db", "downloads", "edge", "faults", "lanes", "limits", "lines",
                 "localpg", "logs", "migrate", "outbound", "post", "problems", "queues", "routers", "security", "turns", "uploads", "worker"},
@@ -297,6 +299,24 @@ def test_no_endpoint_and_no_dependency_waits_for_a_thread():
 
 def test_the_committed_contract_is_that_of_the_app():
     assert (ROOT / "openapi.json").read_text() == pretty(create_app(Settings()).openapi())
+
+
+def test_every_file_of_a_list_is_exported_by_an_operation_that_says_as_what():
+    contract = create_app(Settings()).openapi()
+    files = {path: item["get"]["operationId"] for path, item in contract["paths"].items()
+             if path.endswith((".csv", ".xlsx"))}  # fmt: skip
+    assert len(files) >= 3
+    for path, name in files.items():
+        assert re.fullmatch(rf"export[A-Z]\w+As{path.rpartition('.')[2].title()}", name), path
+
+
+def test_every_post_takes_an_idempotency_key_but_searches_and_those_about_ones_own_log_in():
+    own = ("/v1/me/", "/v1/sessions", "/v1/oauth/", "/v1/registrations", "/v1/password-resets", "/v1/invitations/")
+    posts = {path: item["post"] for path, item in create_app(Settings()).openapi()["paths"].items() if "post" in item}
+    without = {o["operationId"] for path, o in posts.items()
+               if "Idempotency-Key" not in str(parameters_of(o)) and not path.startswith(own)}  # fmt: skip
+    assert len(posts) > 60
+    assert without == {"searchAccounts", "summariseAccounts", "switchAccount"}
 
 
 def test_every_problem_is_said_in_both_languages():

@@ -242,7 +242,7 @@ async def mail_server_that_refuses(spy: Spy) -> None:
                 values={},
             )
         )
-    await Worker(spy.world.begin, spy.world.app.state.keys, spy.world.settings, smtp).deliver_all()
+    await Worker(spy.world.begin, spy.world.app.state.keys, spy.world.settings, smtp).mail_all()
     await smtp.close()
     listening.close()
     assert set(asked) == {SMTP_PASSWORD.encode()}

@@ -17,6 +17,7 @@ from app.config import Settings
 from app.models import Partner, new_id, utc_now
 from app.policy import Role
 from app.schemas.webhook_message import WebhookMessage
+from app.worker import PURGED_AT_ONCE
 from tests.conftest import Owner, World, problem, running, text_of
 from tests.receivers import Got, Receiver, Reply, deliver, reaching, receiving
 
@@ -374,6 +375,30 @@ async def test_dead_receiver_is_probed_by_one_delivery_at_a_time_and_when_it_liv
     assert len({g.account for g in taken}) == len(taken) == 30
 
 
+async def test_what_waits_three_days_behind_others_is_given_up_with_the_next_probe(
+    there: World, receiver: Receiver, owner: Owner
+):
+    anna, _, here = await anna_of(there)
+    at, _ = await hook(anna, here, receiver, types=["account.created"])
+    for number in range(30):
+        await account(anna, here, f"A{number}")
+    receiver.reply = lambda _: Reply(500, seconds=1)
+    await deliver(there)
+    await owner.execute("UPDATE webhooks SET paused_until = NULL")
+    probing = asyncio.create_task(deliver(there))
+    while not receiver.open:  # noqa: ASYNC110 - its server works
+        await asyncio.sleep(0.01)
+    await owner.execute("UPDATE webhook_deliveries SET begun_at = now() - interval '73 h' WHERE tries = 0")
+    await deliver(there)  # another worker: nothing is looked through while a probe is on its way
+    assert {d["state"] for d in await listed(anna, at)} == {"pending"}
+    await probing
+    await owner.execute("UPDATE webhooks SET paused_until = NULL")
+    await deliver(there)
+    found = await listed(anna, at)
+    assert {d["state"] for d in found if not d["attempt_count"]} == {"failed"}
+    assert "pending" in {d["state"] for d in found}  # those that are tried have their own three days
+
+
 async def test_receiver_that_fails_for_days_is_disabled_and_its_admins_are_told(
     there: World, receiver: Receiver, owner: Owner
 ):
@@ -544,7 +569,7 @@ async def test_one_delivery_is_sent_again_under_the_same_id(there: World, receiv
 async def test_all_since_a_moment_are_sent_again_in_order_also_those_missed_while_disabled(
     there: World, receiver: Receiver
 ):
-    anna, _, here = await anna_of(there)
+    anna, partner, here = await anna_of(there)
     at, _ = await hook(anna, here, receiver, types=["account.created"])
     await account(anna, here, "Early")
     await deliver(there)
@@ -572,6 +597,58 @@ async def test_all_since_a_moment_are_sent_again_in_order_also_those_missed_whil
     assert {d["state"] for d in await listed(anna, at)} == {"delivered"}
     future = {"since": (utc_now() + timedelta(days=1)).isoformat()}
     assert (await anna.post(f"{at}/redeliver", json=future)).json() == {"events": 0}
+    every, _ = await hook(anna, here, receiver)
+    await deliver(there)
+    told = [e for e in await there.events(partner.id) if e.position and e.created_at >= since]
+    assert (await anna.post(f"{every}/redeliver", json=body)).json() == {"events": len(told)}
+
+
+async def test_repeated_redelivery_with_the_same_key_is_one(there: World, receiver: Receiver):
+    anna, partner, here = await anna_of(there)
+    at, _ = await hook(anna, here, receiver, types=["account.created"])
+    since = utc_now().isoformat()
+    await account(anna, here, "One")
+    await deliver(there)
+    one = f"{at}/deliveries/{receiver.ids[0]}/redeliver"
+    asked: dict[str, dict[str, Any]] = {one: {}, f"{at}/redeliver": {"json": {"since": since}}}
+    for n, (path, body) in enumerate(asked.items()):
+        key = {"Idempotency-Key": f"again-{n}"}
+        first, again = [await anna.post(path, **body, headers=key) for _ in range(2)]
+        assert (first.status_code, again.status_code, again.content) == (202, 202, first.content)
+        assert ("idempotency-replayed" in first.headers, again.headers["idempotency-replayed"]) == (False, "true")
+        await deliver(there)
+    assert len(receiver.got) == 3
+    assert [e.type for e in await there.events(partner.id)].count("webhook.redelivery_requested") == 2
+
+
+async def test_repeated_ping_with_the_same_key_is_sent_once_and_a_twin_is_told_to_wait(
+    there: World, receiver: Receiver, owner: Owner
+):
+    anna, _, here = await anna_of(there)
+    at, _ = await hook(anna, here, receiver)
+    key = {"Idempotency-Key": "ping-1"}
+    receiver.reply = lambda _: Reply(200, b"hello", seconds=0.5)
+    answers = await asyncio.gather(*(anna.post(f"{at}/ping", headers=key) for _ in range(3)))
+    assert sorted(a.status_code for a in answers) == [200, 409, 409]
+    assert {problem(a)[1] for a in answers if a.status_code == 409} == {"idempotency_key_in_use"}
+    (first,) = [a for a in answers if a.status_code == 200]
+    again = await anna.post(f"{at}/ping", headers=key)
+    assert (again.status_code, again.content, again.headers["idempotency-replayed"]) == (200, first.content, "true")
+    assert len(receiver.got) == 1
+    other, _ = await hook(anna, here, receiver)
+    assert problem(await anna.post(f"{other}/ping", headers=key)) == (422, "idempotency_key_reused")
+
+    nothing, late = f"{here}/webhooks/{new_id()}/ping", {"Idempotency-Key": "ping-2"}
+    for _ in range(2):  # what was refused is asked anew
+        assert problem(await anna.post(nothing, headers=late)) == (404, "not_found")
+
+    killed = {"Idempotency-Key": "ping-3"}
+    assert (await anna.post(f"{at}/ping", headers=killed)).status_code == 200
+    await owner.execute("UPDATE stored_answers SET status = 0, body = '' WHERE key = 'ping-3'")
+    assert problem(await anna.post(f"{at}/ping", headers=killed)) == (409, "idempotency_key_in_use")
+    await owner.execute("UPDATE stored_answers SET created_at = now() - interval '2 minutes' WHERE key = 'ping-3'")
+    assert (await anna.post(f"{at}/ping", headers=killed)).json()["status"] == 200
+    assert len(receiver.got) == 3, "whoever had it in hand was killed"
 
 
 # --- the resource ---
@@ -592,6 +669,7 @@ async def test_deliveries_are_listed_newest_first_and_filtered(there: World, rec
     assert waits["account_id"] == bad
     assert (waits["last_attempt"]["body"], waits["last_attempt"]["content_type"]) == ("broken\n", "text/x")
     assert len(await listed(anna, at, "filter=type:eq:account.updated")) == 1
+    assert problem(await anna.get(f"{at}/deliveries?filter=type:eq:account.update")) == (422, "invalid")
     assert len(await listed(anna, at, f"filter=account_id:eq:{one.rpartition('/')[2]}")) == 2
     first = await anna.get(f"{at}/deliveries?limit=1&count=true")
     assert first.json()["total"] == 3
@@ -604,6 +682,34 @@ async def test_deliveries_are_listed_newest_first_and_filtered(there: World, rec
     sent = next(g for g in receiver.got if g.id == waits["id"])
     assert detail["request"]["body"] == sent.message
     assert detail["request"]["headers"]["webhook-timestamp"] == sent.headers["webhook-timestamp"]
+
+
+async def test_query_of_an_address_is_in_no_event_and_in_no_audit_entry(there: World):
+    anna, partner, here = await anna_of(there)
+    made = await anna.post(f"{here}/webhooks", json={"url": "https://erp.example.com/in?key=s3cret&x=?"})
+    assert made.json()["url"] == "https://erp.example.com/in?key=s3cret&x=?"
+    at = made.headers["location"]
+    for url in (
+        "https://erp.example.com/in?key=s3cret-2",
+        "https://erp.example.com?s3cret-3",
+        "https://erp.example.com/",
+    ):
+        changed = await anna.patch(at, json={"url": url}, headers={"If-Match": "*"})
+        assert (changed.status_code, changed.json()["url"]) == (200, url)
+    assert (await anna.delete(at, headers={"If-Match": "*"})).status_code == 204
+    hidden = ["https://erp.example.com/in?(hidden)", "https://erp.example.com?(hidden)", "https://erp.example.com/"]
+    found = [e for e in await there.events(partner.id) if e.type.startswith("webhook.")]
+    assert [{name: (side or {}).get("url") for name, side in (e.details or {}).items()} for e in found] == [
+        {"before": None, "after": hidden[0]}, {"before": hidden[0], "after": hidden[0]},
+        {"before": hidden[0], "after": hidden[1]}, {"before": hidden[1], "after": hidden[2]},
+        {"before": hidden[2], "after": None},
+    ]  # fmt: skip
+    await deliver(there)  # the worker numbers them
+    for place in ("events", "audit-log", "audit-log.csv"):
+        told = await anna.get(f"{here}/{place}")
+        assert told.status_code == 200
+        assert "(hidden)" in told.text
+        assert "s3cret" not in told.text
 
 
 async def test_change_needs_the_version_and_another_address_gets_what_waits(there: World, receiver: Receiver):
@@ -664,5 +770,15 @@ async def test_deliveries_are_kept_as_long_as_the_feed_goes_back(there: World, r
     assert len(await listed(anna, at)) == 1
     long_ago = UUID(int=int((utc_now() - timedelta(days=91)).timestamp() * 1000) << 80)
     await owner.execute("UPDATE webhook_deliveries SET id = $1", long_ago)
+    await owner.execute(MANY_OLD, PURGED_AT_ONCE)
     await worker.clean_up()
     assert await listed(anna, at) == []
+
+
+MANY_OLD = """
+    INSERT INTO webhook_deliveries (partner_id, webhook_id, id, position, type, lane, begun_at, state, tries, attempts,
+                                    created_at)
+    SELECT partner_id, webhook_id, ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid, position, type, lane,
+           begun_at, state, tries, attempts, created_at FROM webhook_deliveries, generate_series(1, $1) n
+"""
+"""More than are deleted at once."""

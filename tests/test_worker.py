@@ -26,7 +26,7 @@ from sqlalchemy.pool import NullPool
 from app.config import Settings
 from app.db import sqlstate
 from app.main import transport_of
-from app.models import Delivery, Event, Partner, new_id, utc_now
+from app.models import PLATFORM, Delivery, Event, Partner, Throttle, UsedAssertion, new_id, utc_now
 from app.policy import Access, Caller, Role
 from app.services import events
 from app.worker import EVENTS_AT_ONCE, Worker
@@ -308,9 +308,9 @@ async def test_four_workers_send_each_mail_once(settings: Settings):
                 transport = transport_of(world.settings)
                 stack.push_async_callback(transport.close)
                 crew.append(Worker(world.begin, world.app.state.keys, world.settings, transport))
-            sent = await asyncio.gather(*(worker.deliver_all() for worker in crew))
+            sent = await asyncio.gather(*(worker.mail_all() for worker in crew))
             while await any_open(world):
-                sent.append(await crew[0].deliver_all())
+                sent.append(await crew[0].mail_all())
         assert Counter(mail.recipients[0] for mail in post.mails) == Counter(addresses)
         assert sum(sent) == 150
         assert min(sent[:4]) > 0  # they did share the work
@@ -587,3 +587,17 @@ async def test_worker_says_that_it_lives(world: World):
     await world.worker().beat()
     ready = await anonymous.get("/health/ready")
     assert (ready.status_code, ready.json()["checks"]["worker"]) == (200, True)
+
+
+async def test_what_cannot_be_cleaned_up_keeps_nothing_else_from_it(world: World, server: Server, database: str):
+    old = utc_now() - timedelta(days=2)
+    async with world.transaction(PLATFORM) as db:
+        db.add_all(
+            [Throttle(key=b"x", failures=1, blocked_until=old), UsedAssertion(assertion_hash=b"x", expires_at=old)]
+        )
+    await server.execute("ALTER TABLE throttles RENAME TO counters", database=database)
+    with structlog.testing.capture_logs() as logged:
+        await world.worker().clean_up()
+    assert [(e["event"], e["work"]) for e in logged] == [("work failed", "clean up throttles")]
+    async with world.transaction(PLATFORM) as db:
+        assert (await db.scalars(select(UsedAssertion))).all() == []

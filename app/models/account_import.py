@@ -52,6 +52,8 @@ class AccountImport(Versioned, Tenanted, Identified, Base):
     confirmed_by: Mapped[UUID | None] = mapped_column(default=None)
     client_id: Mapped[UUID | None] = mapped_column(default=None)
     """The API client through which the present work was set going; null: none."""
+    credential_id: Mapped[UUID | None] = mapped_column(default=None)
+    """What that client proved itself with then: no foreign key, the row outlives it."""
     client_scopes: Mapped[list[str] | None] = mapped_column(ARRAY(Text()), default=None)
     """What its token was good for then: the work is done with no more, nor with more than it may by now."""
     request_id: Mapped[str | None] = mapped_column(String(64), default=None)

@@ -54,7 +54,8 @@ class Claim(Tenanted, Identified, Base):
     units: Mapped[int]
     actor: Mapped[Actor] = mapped_column(word(Actor))
     user_id: Mapped[UUID | None]
-    """Who made it: no foreign key, a claim outlives its maker's membership."""
+    """Who made it, a user or an API client, as `actor` says: outside it is `actor_id`, as in the change log. No foreign
+    key: a claim outlives its maker's membership."""
     reason: Mapped[str | None]
     reference: Mapped[str | None]
     released_at: Mapped[datetime | None] = mapped_column(default=None)

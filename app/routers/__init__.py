@@ -50,7 +50,6 @@ ROUTERS = [
     accounts.opening,
     *(r.router for r in (claims, accounts, overviews, account_searches, account_batches)),
     account_imports.uploads,
-    webhooks.pings,
     *(r.router for r in (
         account_imports, account_summaries, entitlements, exports, views,
         members, invitations, switches, properties, partners, features, articles, price_models,

@@ -44,7 +44,7 @@ CHARACTERS: Final[dict[str, str]] = {"comma": ",", "semicolon": ";", "tab": "\t"
 
 
 @router.get(".csv", response_class=Response, responses=CSV, openapi_extra=raises(ExportsBusy))
-async def export_audit_log(
+async def export_audit_log_as_csv(
     request: Request, access: MayRead, db: Db, begin: UnitsOfWork, query: EntryQuery, _place: Place,
     separator: Separated = "comma",
 ) -> Download:  # fmt: skip

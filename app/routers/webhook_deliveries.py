@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from app.db import Db
 from app.problems import WebhookDisabled, raises
-from app.rest import Page, PageQuery, Route
+from app.rest import IdempotentRoute, Page, PageQuery
 from app.routers.listing import list_query, page_of
 from app.routers.webhooks import AT, MayManage, MayRead, WebhookId
 from app.schemas.webhook_delivery import (
@@ -18,7 +18,7 @@ from app.schemas.webhook_delivery import (
 )
 from app.services import lists, webhook_deliveries, webhooks
 
-router = APIRouter(prefix=f"{AT}/{{webhook_id}}", tags=["webhooks"], route_class=Route)
+router = APIRouter(prefix=f"{AT}/{{webhook_id}}", tags=["webhooks"], route_class=IdempotentRoute)
 
 DeliveryQuery = Annotated[lists.Query, list_query(webhook_deliveries.TABLE, example="failed")]
 DeliveryId = Annotated[UUID, Path(description="Id of the event, which the receiver got as `webhook-id`.")]

@@ -8,16 +8,16 @@ from fastapi import APIRouter, Path, Request, Response
 from app import security
 from app.access import in_partner
 from app.config import Settings
-from app.db import Db, UnitsOfWork, unit_of_work
+from app.db import Db, Sessions, UnitsOfWork, unit_of_work
 from app.delivering import headers, said
 from app.downloads import Places
 from app.gate import Gate, at_gate
-from app.idempotency import keep_sealed
+from app.idempotency import keep_sealed, leave, remember_apart
 from app.models import Webhook, new_id, utc_now
 from app.outbound import Outlet
 from app.policy import Access, Permission
 from app.problems import PreconditionRequired, TooManySecrets, TooManyWebhooks, VersionMismatch, raises
-from app.rest import IdempotentRoute, IfMatch, Page, PageQuery, Route, created, tagged
+from app.rest import IdempotentRoute, IfMatch, Page, PageQuery, created, tagged
 from app.routers.listing import list_query, page_of
 from app.schemas.webhook import (
     WebhookAttempt,
@@ -32,7 +32,6 @@ from app.tenancy import confine
 
 AT = "/v1/partners/{partner_id}/webhooks"
 router = APIRouter(prefix=AT, tags=["webhooks"], route_class=IdempotentRoute)
-pings = APIRouter(prefix=AT, tags=["webhooks"], route_class=Route)
 
 MayRead = Annotated[Access, in_partner(Permission.WEBHOOK_READ)]
 MayManage = Annotated[Access, in_partner(Permission.WEBHOOK_MANAGE)]
@@ -104,14 +103,26 @@ async def rotate_webhook_secret(
     return await _shown(db, row, response) | {"secret": secret}
 
 
-@pings.post("/{webhook_id}/ping", response_model=WebhookAttempt)
-async def ping_webhook(webhook_id: WebhookId, gate: MayPing, begin: UnitsOfWork, request: Request) -> dict[str, Any]:
+@router.post("/{webhook_id}/ping", response_model=WebhookAttempt)
+async def ping_webhook(webhook_id: WebhookId, gate: MayPing, begin: UnitsOfWork, request: Request) -> Response:
     """Send a `webhook.ping` now, and see what the receiver answers. It is sent also while the webhook is disabled.
 
     Its `data` is `{"webhook_id": …}`; there is no event behind it, and it is not tried again.
     """
     async with gate.enter() as inside:
         access = inside.access
+    try:
+        attempt = WebhookAttempt.model_validate(await _pinged(request, begin, access, webhook_id))
+        response = Response(attempt.model_dump_json(), media_type="application/json")
+        await remember_apart(request, access.partner_id, response)
+    except Exception:
+        await leave(request, access.partner_id)
+        raise
+    return response
+
+
+async def _pinged(request: Request, begin: Sessions, access: Access, webhook_id: UUID) -> dict[str, Any]:
+    """What came of a ping, in no transaction while it is on its way."""
     async with unit_of_work(begin) as db:  # over before anything is sent
         await confine(db, access.partner_id)
         row = await webhooks.get(db, access, webhook_id)

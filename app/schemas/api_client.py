@@ -47,12 +47,12 @@ GivenNetworks = Annotated[list[GivenNetwork], NETWORKS, AfterValidator(_once)]
 ExpiresAt = Annotated[
     GivenInstant | None, Field(description="When it and all that it has ends by itself; null: never.")
 ]
-OTHERS = Field(
+OVERLAP = Field(
     ge=0,
     le=8760,
     strict=True,
-    description="After so many hours all its other secrets and keys end: time to put the new one in place. 0: at once; "
-    "null: they stay.",
+    description="Hours in which all its other secrets and keys are still good: time to put the new one in place. 0 "
+    "ends them at once; null: they stay.",
     examples=[24],
 )
 
@@ -93,7 +93,7 @@ class SecretCreate(In):
     """A new secret, made here."""
 
     kind: Literal["secret"]
-    others_end_in_hours: Annotated[int | None, OTHERS] = None
+    overlap_hours: Annotated[int | None, OVERLAP] = None
 
 
 class PublicKeyCreate(In):
@@ -107,7 +107,7 @@ class PublicKeyCreate(In):
             "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
         }]),
     ]  # fmt: skip
-    others_end_in_hours: Annotated[int | None, OTHERS] = None
+    overlap_hours: Annotated[int | None, OVERLAP] = None
 
 
 CredentialCreate = Annotated[SecretCreate | PublicKeyCreate, Field(discriminator="kind")]

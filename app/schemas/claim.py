@@ -95,9 +95,11 @@ class ClaimRead(Out):
               "shrank or may be overrun. It stays until it is released."),
     ]  # fmt: skip
     actor: Annotated[Actor, Field(description="In what capacity it was made.")]
-    user_id: Annotated[
-        UUID | None, Field(description="Who made it: a user, who may have left the account since; or an API client.")
-    ]
+    actor_id: Annotated[
+        UUID | None,
+        Field(description="Who made it: a user, who may have left the account since; or, if `actor` is `api_client`, "
+              "that client."),
+    ]  # fmt: skip
     reason: Annotated[
         str | None, Field(max_length=500, description="Why it was made.", examples=["Installed in hall 3"])
     ]

@@ -116,13 +116,20 @@ class ApiClientFacts(TypedDict, total=False):
     hint: Annotated[
         str, Field(max_length=64, description="The end of the secret, or the thumbprint of the key.", examples=["x4Kd"])
     ]
-    others_end_at: Annotated[Moment, Field(description="When the client's other secrets and keys end.")]
+    overlap_hours: Annotated[Whole, Field(description="After how many hours its other secrets and keys end.")]
 
 
 class WebhookFacts(TypedDict, total=False):
     """Of a webhook."""
 
-    url: Annotated[str, Field(max_length=2000, examples=["https://erp.example.com/hooks/tenantry"])]
+    url: Annotated[
+        str,
+        Field(
+            max_length=2010,
+            description="Its query, which may hold a secret, is `(hidden)`.",
+            examples=["https://erp.example.com/hooks/tenantry"],
+        ),
+    ]
     description: Annotated[str, Field(max_length=500, examples=["To the ERP system"])]
     types: Annotated[
         list[Key], Field(max_length=100, description="Types that are sent; empty: all.", examples=[["account.created"]])
@@ -261,7 +268,7 @@ class ClaimFacts(TypedDict, total=False):
     resource: Annotated[str, Field(max_length=200, description="What the units are for.", examples=["asset:4711"])]
     units: Whole
     actor: Actor
-    user_id: UUID | None
+    actor_id: Annotated[UUID | None, Field(description="Who made it: a user, or an API client.")]
     reason: Text | None
     reference: Number | None
     released_at: Moment | None

@@ -169,7 +169,8 @@ class WebhookAttempt(Out):
         | None,
         Field(
             description="Why it was not taken; null: it was. `refused`: a status other than 2xx; `redirect`: a 3xx, "
-            "which is not followed; `refused_address`: the host leads into a network that is not public."
+            "which is not followed; `refused_address`: the host is an address that is not public; `unknown_host`: "
+            "there is no such name, or not all of its addresses are public."
         ),
     ]  # fmt: skip
     content_type: Annotated[str | None, Field(max_length=200, examples=["application/json"])]

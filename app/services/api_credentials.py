@@ -51,24 +51,23 @@ async def add(db: AsyncSession, access: Access, client: ApiClient, asked: Mappin
         Invalid: it is no key on P-256, or one that is in force already.
         TooManyCredentials: ten are in force.
     """
-    hours, secret = asked["others_end_in_hours"], None
-    others_end_in = None if hours is None else timedelta(hours=hours)
+    overlap_hours, secret = asked["overlap_hours"], None
     if asked["kind"] == CredentialKind.SECRET:
-        credential_id, secret = await add_secret(db, access, client, others_end_in=others_end_in)
+        credential_id, secret = await add_secret(db, access, client, overlap_hours=overlap_hours)
     else:
         try:
             key = proofs.public_key(asked["public_key"])
         except ValueError:
             raise Invalid(errors=[Fault("/public_key", "public_key", NO_KEY)]) from None
-        credential_id = await add_key(db, access, client, key, others_end_in=others_end_in)
+        credential_id = await add_key(db, access, client, key, overlap_hours=overlap_hours)
     (found,) = (c for c in (await of(db, [client.id]))[client.id] if c["id"] == credential_id)
     return found | {"secret": secret}
 
 
 async def add_secret(
-    db: AsyncSession, access: Access, client: ApiClient, *, others_end_in: timedelta | None = None
+    db: AsyncSession, access: Access, client: ApiClient, *, overlap_hours: int | None = None
 ) -> tuple[UUID, str]:
-    """A new secret, shown this once: only its hash is kept. The others end then, if that is asked for.
+    """A new secret, shown this once: only its hash is kept. The others end after so many hours; null: they stay.
 
     Raises:
         TooManyCredentials: ten are in force.
@@ -77,7 +76,7 @@ async def add_secret(
     secret = proofs.new_key(credential_id)
     credential = ApiCredential(id=credential_id, client_id=client.id, kind=CredentialKind.SECRET,
                                hint=secret[-4:], secret_hash=security.digest(secret))  # fmt: skip
-    await _add(db, access, client, credential, others_end_in)
+    await _add(db, access, client, credential, overlap_hours)
     return credential_id, secret
 
 
@@ -87,7 +86,7 @@ async def add_key(
     client: ApiClient,
     key: Mapping[str, str],
     *,
-    others_end_in: timedelta | None = None,
+    overlap_hours: int | None = None,
 ) -> UUID:
     """A public key, with whose private half the client signs its assertions (RFC 7523).
 
@@ -100,7 +99,7 @@ async def add_key(
         raise Invalid(errors=[Fault("/public_key", "public_key_taken", KEY_TAKEN)])
     credential = ApiCredential(id=new_id(), client_id=client.id, kind=CredentialKind.PUBLIC_KEY,
                                hint=hint, public_key=dict(key))  # fmt: skip
-    await _add(db, access, client, credential, others_end_in)
+    await _add(db, access, client, credential, overlap_hours)
     return credential.id
 
 
@@ -116,6 +115,13 @@ async def end(db: AsyncSession, access: Access, client: ApiClient, credential_id
     session.ended_at, session.end_reason = utc_now(), "ended"
     await db.flush()
     events.record(db, access, "api_client.credential_ended", client, before={"credential": str(credential_id)})
+
+
+async def is_ended(db: AsyncSession, credential_id: UUID) -> bool:
+    """Whether somebody ended it, so that what it set going is to stop. One that has run out by itself was good then,
+    and one that was forgotten ran out long ago.
+    """
+    return await db.scalar(select(Session.ended_at).where(Session.id == credential_id)) is not None
 
 
 async def end_all(db: AsyncSession, client: ApiClient, now: datetime) -> None:
@@ -138,7 +144,7 @@ async def purge(db: AsyncSession, now: datetime) -> None:
 
 
 async def _add(db: AsyncSession, access: Access, client: ApiClient, credential: ApiCredential,
-               others_end_in: timedelta | None) -> None:  # fmt: skip
+               overlap_hours: int | None) -> None:  # fmt: skip
     now = utc_now()
     others = (await db.scalars(_sessions(client))).all()
     if len(others) >= MOST:
@@ -150,12 +156,12 @@ async def _add(db: AsyncSession, access: Access, client: ApiClient, credential: 
     await db.flush()
     session.last_used_at = session.created_at
     db.add(credential)
-    if others_end_in is not None:
-        await _limit(db, client, others, now + others_end_in)
+    if overlap_hours is not None:
+        await _limit(db, client, others, now + timedelta(hours=overlap_hours))
     await db.flush()
     said = {"credential": str(credential.id), "kind": credential.kind, "hint": credential.hint}
-    if others_end_in is not None:
-        said |= {"others_end_at": now + others_end_in}
+    if overlap_hours is not None:
+        said |= {"overlap_hours": overlap_hours}
     events.record(db, access, "api_client.credential_added", client, after=said)
 
 
@@ -165,6 +171,8 @@ async def _limit(db: AsyncSession, client: ApiClient, sessions: Sequence[Session
         credential = own[session.id]
         credential.expires_at = min(credential.expires_at or NEVER, at)
         _say(session, client, credential.expires_at)
+        if at <= utc_now():  # not left to run out: ended
+            session.ended_at, session.end_reason = at, "ended"
 
 
 def _say(session: Session, client: ApiClient, expires_at: datetime | None) -> None:

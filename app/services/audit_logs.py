@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import words
+from app.event_types import FEED
 from app.models import Event, first_id
 from app.policy import Access, Actor
 from app.services import columns, events, lists, partners, readings, walks
@@ -24,11 +25,14 @@ LAST: Final = datetime(3000, 1, 1, tzinfo=UTC)
 OWN: Final = ("id", "position", "type", "subject_type", "subject_id", "account_id", "actor", "actor_id", "on_behalf_of",
               "request_id")  # fmt: skip
 ID: Final = ("eq", "in")
+subject_of = lists.among(
+    {kind.subject for kind in FEED.values()}, "Nothing of this kind is in the log.", "Davon steht nichts im Protokoll."
+)
 TABLE: Final = lists.Table(
     Event,
     {
-        "type": lists.Column(Event.type, lists.EQUALITY),
-        "subject_type": lists.Column(Event.subject_type, lists.EQUALITY),
+        "type": lists.Column(Event.type, lists.EQUALITY, events.type_of),
+        "subject_type": lists.Column(Event.subject_type, lists.EQUALITY, subject_of),
         "subject_id": lists.Column(Event.subject_id, ID, lists.id_of),
         "account_id": lists.Column(Event.account_id, (*ID, "is_null"), lists.id_of, nullable=True),
         "actor": lists.Column(Event.actor, lists.EQUALITY, lists.one_of(Actor)),

@@ -9,11 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.express import Driver, Prepared, line_of, param
 from app.models import Account, Claim, Feature, utc_now
-from app.policy import Access
+from app.policy import Access, Actor
 from app.problems import KINDS, Fault, NotFound, Problem
 from app.services import lists, marks, pools, supplies, walks
 from app.services.supplies import ACCOUNT, PARTNER
-from app.services.tallies import COLUMNS, Ask, Given, Tally, claim_of
+from app.services.tallies import COLUMNS, OUTSIDE, Ask, Given, Tally, claim_of
 from app.services.verdicts import Person
 
 Key = tuple[str, str]
@@ -26,7 +26,8 @@ TABLE = lists.Table(
         "resource": lists.Column(Claim.resource, lists.TEXT),
         "live": lists.Column(Claim.released_at.is_(None), ("eq", "in"), lists.truth),
         "reference": lists.Column(Claim.reference, (*lists.EQUALITY, "is_null"), nullable=True),
-        "user_id": lists.Column(Claim.user_id, ("eq", "in", "is_null"), lists.id_of, nullable=True),
+        "actor": lists.Column(Claim.actor, lists.EQUALITY, lists.one_of(Actor)),
+        "actor_id": lists.Column(Claim.user_id, ("eq", "in", "is_null"), lists.id_of, nullable=True),
         "created_at": lists.Column(Claim.created_at, lists.ORDER, lists.moment, sortable=True),
     },
     sort="-created_at",
@@ -78,7 +79,7 @@ async def get(db: AsyncSession, access: Access, claim_id: UUID) -> Claim:
 
 def shown(claim: Claim, *, over_limit: bool) -> dict[str, Any]:
     """A claim as the API shows it."""
-    return {name: getattr(claim, name) for name in COLUMNS} | {"over_limit": over_limit}
+    return {OUTSIDE.get(name, name): getattr(claim, name) for name in COLUMNS} | {"over_limit": over_limit}
 
 
 def etag(claim: Claim) -> str:

@@ -13,12 +13,15 @@ from uuid import UUID
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.event_types import KNOWN
+from app.event_types import FEED, KNOWN
 from app.models import NUMBER_SLOTS, PLATFORM, TEXT_SLOTS, Event, new_id, utc_now
 from app.policy import Access, Actor, Caller, Role
+from app.services import lists
 
 Change = Mapping[str, Any]
 SALT = 16
+type_of = lists.among(FEED, "There is no such type of event.", "Diese Art von Ereignis gibt es nicht.")
+"""Parses what a list of a partner's events is filtered by."""
 
 
 class Fact(NamedTuple):

@@ -106,8 +106,8 @@ def _in_log(person: Person) -> ColumnElement[bool]:
 
 
 IMPORT_WITHHELD: Final = (
-    "file_search file_bytes options client_id client_scopes request_id skip_errors layout columns match row rows_done"
-    " rows_total planned result errors_kept failure leased_by leased_until updated_at version"
+    "file_search file_bytes options client_id client_scopes credential_id request_id skip_errors layout columns match"
+    " row rows_done rows_total planned result errors_kept failure leased_by leased_until updated_at version"
 )
 
 OF_SERVICE: Final = (

@@ -30,7 +30,16 @@ from app.models import (
 from app.models.partner import PartnerStatus
 from app.policy import Access, Actor, Caller, Permission, Role, allowing
 from app.problems import Text as Said
-from app.services import api_clients, bulks, events, import_changes, import_lookups, import_writes, imports
+from app.services import (
+    api_clients,
+    api_credentials,
+    bulks,
+    events,
+    import_changes,
+    import_lookups,
+    import_writes,
+    imports,
+)
 from app.services.import_changes import Change, Seen
 from app.services.import_plans import Plan, shown
 from app.services.import_rows import Draft, RowFault
@@ -154,6 +163,8 @@ async def _scopes(db: AsyncSession, row: AccountImport, user_id: UUID) -> frozen
         return None
     client = await db.scalar(select(ApiClient).where(ApiClient.id == row.client_id))
     if client is None or not api_clients.may_act(client, user_id) or Permission.ACCOUNT_IMPORT not in client.scopes:
+        raise Stopped("not_allowed", NOT_ALLOWED)
+    if row.credential_id and await api_credentials.is_ended(db, row.credential_id):
         raise Stopped("not_allowed", NOT_ALLOWED)
     now = frozenset(client.scopes)
     return now if row.client_scopes is None else now & set(row.client_scopes)

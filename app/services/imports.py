@@ -49,7 +49,7 @@ async def create(db: AsyncSession, access: Access, *, file_name: str, file_bytes
         partner_id=access.partner_id, file_name=file_name, file_search=words.search_key(file_name),
         file_bytes=file_bytes, options=dict(options),
         created_by=access.user_id, client_id=access.caller.client_id, request_id=access.caller.request_id,
-        address=access.caller.address, client_scopes=_scopes(access),
+        address=access.caller.address, client_scopes=_scopes(access), credential_id=access.caller.credential_id,
     )  # fmt: skip
     db.add(row)
     await db.flush()
@@ -118,7 +118,7 @@ async def confirm(db: AsyncSession, access: Access, row: AccountImport, *, skip_
     row.client_id, row.request_id, row.address = (
         access.caller.client_id, access.caller.request_id, access.caller.address
     )  # fmt: skip
-    row.client_scopes = _scopes(access)
+    row.client_scopes, row.credential_id = _scopes(access), access.caller.credential_id
     row.row, row.rows_done, row.result = 0, 0, dict.fromkeys(COUNTS, 0)
     before, after = events.changed(row, {"status": ImportStatus.RUNNING})
     events.record(db, access, "account_import.confirmed", row, before=before,

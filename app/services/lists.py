@@ -2,10 +2,11 @@
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from difflib import get_close_matches
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -278,6 +279,18 @@ def id_of(value: str) -> UUID:
         return UUID(value)
     except ValueError:
         raise ValueError("A UUID.", "Eine UUID.") from None
+
+
+def among(known: Collection[str], en: str, de: str) -> Callable[[str], str]:
+    """Parses one of words that are too many to be listed; of any other, says so, and which come near it."""
+
+    def parse(value: str) -> str:
+        if value not in known:
+            near = ", ".join(get_close_matches(value[:100], known))
+            raise ValueError(f"{en} Near it: {near}." if near else en, f"{de} Ähnlich: {near}." if near else de)
+        return value
+
+    return parse
 
 
 def one_of(kinds: Iterable[StrEnum]) -> Callable[[str], Any]:

@@ -21,6 +21,8 @@ COLUMNS: Final = (
     "id", "partner_id", "account_id", "feature", "resource", "units", "actor", "user_id", "reason", "reference",
     "released_at", "release_reason", "release_reference", "created_at",
 )  # fmt: skip
+OUTSIDE: Final[Mapping[str, str]] = {"user_id": "actor_id"}
+"""What columns are called outside, where that is not what they are called here."""
 UNSAID: Final = frozenset({"partner_id", "id", "created_at"})
 
 
@@ -175,7 +177,7 @@ def refusal(verdict: Verdict) -> Problem:
 
 
 def _said(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name not in UNSAID}
+    return {OUTSIDE.get(name, name): value for name, value in row.items() if name not in UNSAID}
 
 
 def claim_of(values: Sequence[Any]) -> Claim:

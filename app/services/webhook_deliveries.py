@@ -1,5 +1,6 @@
 """Deliveries of webhooks: what was sent, what was answered, and sending again."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -30,7 +31,7 @@ TABLE: Final = lists.Table(
     WebhookDelivery,
     {
         "state": lists.Column(WebhookDelivery.state, lists.EQUALITY, lists.one_of(DeliveryState)),
-        "type": lists.Column(WebhookDelivery.type, lists.EQUALITY),
+        "type": lists.Column(WebhookDelivery.type, lists.EQUALITY, events.type_of),
         "account_id": lists.Column(
             WebhookDelivery.account_id, ("eq", "in", "is_null"), lists.id_of, nullable=True
         ),
@@ -89,15 +90,20 @@ async def redeliver_since(db: AsyncSession, access: Access, webhook: Webhook, si
     _refuse_disabled(webhook)
     start = await _position_before(db, max(since, utc_now() - timedelta(days=days)))
     start = min(start, webhook.position)
-    asked = select(func.count()).select_from(Event).where(Event.position > start)
-    if webhook.types:
-        asked = asked.where(Event.type.in_(webhook.types))
-    count = await db.scalar(asked) or 0
+    count = await _between(db, start, webhook.types)
     back = update(Webhook).where(Webhook.partner_id == webhook.partner_id, Webhook.id == webhook.id)
     await (await db.connection()).execute(back.values(position=start, updated_at=Webhook.updated_at))
     await _unpause(db, webhook)
     events.record(db, access, "webhook.redelivery_requested", webhook, after={"since": since, "events": count})
     return count
+
+
+async def _between(db: AsyncSession, start: int, types: Sequence[str]) -> int:
+    """How many events there are behind a position. Positions have no gaps: only those of some types are counted."""
+    if not types:
+        return await webhooks.latest(db) - start
+    asked = select(func.count()).select_from(Event).where(Event.position > start, Event.type.in_(types))
+    return await db.scalar(asked) or 0
 
 
 def shown(row: WebhookDelivery) -> dict[str, Any]:

@@ -112,10 +112,14 @@ FAN_OUT: Final = _fan_out()
 IN_HAND: Final = (
     select(WebhookLane.lane).where(*_lane, WebhookLane.leased_by.is_not(None), WebhookLane.due_at > _at).limit(1)
 )
+_late = (
+    select(WebhookDelivery.id)
+    .where(*_delivery, WebhookDelivery.state == PENDING, WebhookDelivery.begun_at <= bindparam("before", type_=MOMENT))
+    .limit(_most)
+)
 GIVE_UP: Final = (
     update(WebhookDelivery)
-    .where(*_delivery, WebhookDelivery.state == PENDING,
-           WebhookDelivery.begun_at <= bindparam("before", type_=MOMENT))
+    .where(*_delivery, WebhookDelivery.id.in_(_late))
     .values(state=DeliveryState.FAILED, finished_at=_at, next_attempt_at=None)
 )  # fmt: skip
 _due = select(WebhookLane.lane).where(*_lane, WebhookLane.due_at <= _at).order_by(WebhookLane.due_at).limit(_most)

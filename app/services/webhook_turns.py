@@ -16,6 +16,8 @@ from app.services.webhook_retries import GIVE_UP, Attempt, Health
 
 EVENTS: Final = 1_000
 """Positions that are looked through in one turn."""
+GIVEN_UP: Final = 10_000
+"""Deliveries that are given up in one turn."""
 RUN: Final = 10
 """Deliveries of one account that are taken in hand together: they are sent one after the other."""
 
@@ -135,11 +137,13 @@ async def _claim(line: AsyncConnection, holder: Holder, own: Mapping[str, UUID],
     """The lanes that are due longest. A receiver that fails again and again gets one at a time, and time between."""
     if health.paused_until is not None and health.paused_until > at:
         return []
-    if health.open:  # what has waited three days behind others for a dead receiver has had its time, too
-        await line.execute(statements.GIVE_UP, {**own, "at": at, "before": at - GIVE_UP})
-        room = min(room, 1) if (await line.execute(statements.IN_HAND, {**own, "at": at})).first() is None else 0
-    if room == 0:
-        return []
+    if health.open:
+        if (await line.execute(statements.IN_HAND, {**own, "at": at})).first() is not None:
+            return []
+        room = 1
+        # What has waited three days behind others for a dead receiver has had its time, too. Once for each probe, and
+        # some at a time: all that waits is looked through, and there may be days of it.
+        await line.execute(statements.GIVE_UP, {**own, "at": at, "before": at - GIVE_UP, "most": GIVEN_UP})
     asked = {**own, "at": at, "until": at + holder.lease, "worker": holder.worker_id, "most": room}
     return (await line.scalars(statements.CLAIM, asked)).all()
 

@@ -46,6 +46,7 @@ SAID: Final[Mapping[str, Text]] = {
     "refused_address": Text("It leads into a network that is not public.",
                             "Sie führt in ein Netz, das nicht öffentlich ist."),
 }  # fmt: skip
+HIDDEN: Final = "(hidden)"
 INSIDE: Final = ("localhost", "local", "internal", "home.arpa")
 
 
@@ -116,7 +117,7 @@ async def change(db: AsyncSession, access: Access, rules: Rules, row: Webhook, p
         await _begin_anew(db, row)
     if after:
         await db.flush()
-        events.record(db, access, "webhook.updated", row, before=before, after=after)
+        events.record(db, access, "webhook.updated", row, before=_hiding(before), after=_hiding(after))
     if status == WebhookStatus.DISABLED and row.status != status:
         before, after = await _disable(db, row, DisabledReason.BY_HAND)
         events.record(db, access, "webhook.disabled", row, before=before, after=after)
@@ -259,4 +260,10 @@ def _sorted(types: Sequence[str]) -> list[str]:
 
 
 def _told(row: Webhook) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in TOLD}
+    return _hiding({name: getattr(row, name) for name in TOLD})
+
+
+def _hiding(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What the change log may say: the query of an address may hold a secret, and more people read the log."""
+    address, _, query = facts.get("url", "").partition("?")
+    return {**facts, "url": f"{address}?{HIDDEN}"} if query else {**facts}
