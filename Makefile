@@ -55,4 +55,4 @@ lock: ## pin what pyproject.toml asks for; with u=--upgrade, the newest versions
 	@$(COMPILE) --extra dev --extra bench $(u) --output-file requirements.lock && $(COMPILE) $(u) --constraints requirements.lock --output-file requirements-run.lock
 
 clean: ## remove what can be made again; the data stay
-	@rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv contract/node_modules build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
