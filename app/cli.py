@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Coroutine
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from uuid import UUID
@@ -19,12 +20,11 @@ from asyncpg import PostgresError
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
-from app import contract, logs, migrate, operate, personal, welcome
-from app import demo as demonstration
+from app import logs, migrate, operate, personal, welcome
 from app.config import Settings
 from app.db import UnsafeRole, connect, refuse_unsafe_role
 from app.localpg import LocalPgError
-from app.main import create_app, database, load_keys, transport_of
+from app.parts import database, load_keys, transport_of
 from app.worker import Worker
 
 cli = typer.Typer(
@@ -63,6 +63,11 @@ def _one_line(error: BaseException) -> str:
 def _die(message: str) -> NoReturn:
     typer.echo(f"tenantry: {message}", err=True)
     raise SystemExit(1)
+
+
+def _late(name: str) -> Any:
+    """A module of ours that only some commands need: all routes and shapes take two seconds to load."""
+    return import_module(f"app.{name}")
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -216,7 +221,7 @@ def demo_command() -> None:
         raise operate.Refused("the demo is for development only")
     with operate.held(settings):
         _run(operate.migrate_up(settings))
-        typer.echo(_run(demonstration.fill(settings)))
+        typer.echo(_run(_late("demo").fill(settings)))
 
 
 @cli.command("openapi")
@@ -225,7 +230,8 @@ def openapi_command(
     check: Annotated[bool, typer.Option("--check", help="Fail when openapi.json here is not up to date.")] = False,
 ) -> None:
     """Print the contract: OpenAPI 3.1."""
-    text = contract.pretty(create_app(Settings()).openapi())
+    contract, main = _late("contract"), _late("main")
+    text: str = contract.pretty(main.create_app(Settings()).openapi())
     if write:
         CONTRACT.write_text(text)
     elif check:
@@ -266,7 +272,7 @@ def erase_person(
     """Erase a user for good. What they did stays in the logs, under an id that is nobody's from then on."""
     if not yes:
         typer.confirm(f"Erase {email} for good?", abort=True)
-    typer.echo(f"Erased: {_run(personal.erase_person(Settings(), email))}.")
+    typer.echo(f"Erased: {_run(_late('personal').erase_person(Settings(), email))}.")
 
 
 @cli.command()

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import demo_catalogue, demo_columns, security
 from app.config import Settings
 from app.demo_purchases import Trade
-from app.main import load_keys
 from app.models import PLATFORM, Account, AccountStatus, User, WebhookStatus, new_id
 from app.operate import Refused
+from app.parts import load_keys
 from app.policy import Access, Caller, Permission, Role, allowing
 from app.services import accounts, invitations, members, partners, users, views, webhooks
 from app.tenancy import confine

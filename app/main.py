@@ -1,6 +1,5 @@
 """The application: `create_app()` assembles it, nothing else has import side effects."""
 
-import asyncio
 import gc
 import json
 import multiprocessing.connection
@@ -8,10 +7,9 @@ import os
 import signal
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import cache
-from pathlib import Path
 from typing import Any, Final, cast
 
 from fastapi import FastAPI
@@ -26,14 +24,13 @@ from starlette_compress import CompressMiddleware, add_compress_type
 from app import bells, contract, faults, lines, logs, migrate, security
 from app.access import refuse_unguarded
 from app.config import Settings
-from app.db import APP_ROLE, connect, refuse_unsafe_role
+from app.db import connect, refuse_unsafe_role
 from app.downloads import Places
 from app.edge import Cors, Edge
 from app.lanes import ExpressRoute, PostRoute, Shortcut
 from app.limits import Limits
-from app.localpg import LocalPg
 from app.outbound import Outlet
-from app.post import Mailbox, Smtp, Transport
+from app.parts import alongside, database, load_keys, mailbox_of, transport_of
 from app.problems import EventsBusy, Unavailable
 from app.queues import Queues
 from app.routers import ROUTERS
@@ -164,7 +161,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.outlet = Outlet(settings.webhook_networks)
         stack.push_async_callback(app.state.outlet.close)
         await stack.enter_async_context(
-            _task(_working(app) if settings.embedded_worker else measure_for_ever(sessions))
+            alongside(_working(app) if settings.embedded_worker else measure_for_ever(sessions))
         )
         yield
 
@@ -180,59 +177,3 @@ async def _working(app: FastAPI) -> None:
         await Worker(app.state.sessions, app.state.keys, app.state.settings, transport).run()
     finally:
         await transport.close()
-
-
-@asynccontextmanager
-async def _task(work: Any) -> AsyncGenerator[None]:
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-@asynccontextmanager
-async def database(settings: Settings) -> AsyncGenerator[tuple[str, str | None]]:
-    """Address and role under which the application works; the embedded server runs while this is open."""
-    if settings.database_url is not None:
-        role = None if settings.owner_database_url else APP_ROLE
-        yield settings.database_url.get_secret_value(), role
-        return
-    server = embedded(settings)
-    await asyncio.to_thread(server.acquire)
-    try:
-        async with _task(server.watch()):
-            yield server.url(user=APP_ROLE), None
-    finally:
-        await asyncio.to_thread(server.release)
-
-
-def embedded(settings: Settings) -> LocalPg:
-    return LocalPg(settings.data_dir / "postgres", bin_dir=settings.pg_bin)
-
-
-def load_keys(settings: Settings) -> security.Keys:
-    """The configured keys, or those under the data directory, made on first use."""
-    folder = settings.data_dir / "keys"
-    pems = [Path(f).read_bytes() for f in settings.signing_keys] or [
-        security.kept_secret(folder / "signing.pem", security.new_signing_key())
-    ]
-    given = settings.secret_key
-    secret = given.get_secret_value().encode() if given else security.kept_secret(folder / "secret")
-    return security.load_keys(pems, secret)
-
-
-def mailbox_of(settings: Settings) -> Mailbox | None:
-    """The development mailbox; None in production, or when there is a mail server."""
-    return Mailbox(settings.data_dir / "mailbox") if settings.development and settings.smtp_url is None else None
-
-
-def transport_of(settings: Settings) -> Transport:
-    mailbox = mailbox_of(settings)
-    if mailbox is not None:
-        return mailbox
-    if settings.smtp_url is None:
-        raise ValueError("SMTP_URL is missing")
-    return Smtp(settings.smtp_url.get_secret_value())

@@ -21,7 +21,7 @@ from app import migrate
 from app.config import Settings
 from app.db import APP_ROLE, Sessions, connect, snapshot, sqlstate
 from app.localpg import LocalPg, find_bin_dir
-from app.main import embedded
+from app.parts import embedded
 from app.services import chains
 from app.tenancy import confine
 

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import operate
 from app.config import Settings
 from app.db import Sessions, connect, unit_of_work
-from app.main import load_keys
 from app.models import PLATFORM, User, utc_now
+from app.parts import load_keys
 from app.problems import LastAdmin, Problem, StillLastAdmin
 from app.services import data_exports, erasures, people, users
 from app.services.holdings import Person

@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import security, words
 from app.config import Settings
 from app.db import connect, unit_of_work
-from app.main import database
 from app.models import PLATFORM
 from app.operate import Refused
+from app.parts import database
 from app.problems import LogInRequired
 from app.services import users
 from app.tenancy import confine

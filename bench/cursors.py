@@ -5,7 +5,7 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from app import cursors
-from app.main import load_keys
+from app.parts import load_keys
 from bench import contest, databases
 from bench.databases import PARTNER, Server
 from bench.servers import Running, settings_of

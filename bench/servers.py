@@ -22,8 +22,8 @@ import psutil
 from app import security
 from app.config import Settings
 from app.db import APP_ROLE
-from app.main import load_keys
 from app.models import utc_now
+from app.parts import load_keys
 from bench import databases
 from bench.databases import HOME, PARTNER, SESSION, USER, Server
 

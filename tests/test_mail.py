@@ -28,8 +28,8 @@ from pydantic import SecretStr
 from sqlalchemy import select, update
 
 from app.config import Settings
-from app.main import transport_of
 from app.models import Delivery, Invitation, Partner, utc_now
+from app.parts import transport_of
 from app.policy import Role
 from app.worker import Worker
 from tests.conftest import ROOT, World, link_of, problem, running, text_of, token_of

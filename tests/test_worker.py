@@ -25,8 +25,8 @@ from sqlalchemy.pool import NullPool
 
 from app.config import Settings
 from app.db import sqlstate
-from app.main import transport_of
 from app.models import PLATFORM, Delivery, Event, Partner, Throttle, UsedAssertion, new_id, utc_now
+from app.parts import transport_of
 from app.policy import Access, Caller, Role
 from app.services import events
 from app.worker import EVENTS_AT_ONCE, Worker
