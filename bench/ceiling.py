@@ -131,7 +131,8 @@ async def claim(request: Request) -> Response:
             "reference": body.get("reference"), "released_at": None, "release_reason": None, "release_reference": None,
             "created_at": at,
         }  # fmt: skip
-        said = {"before": None, "after": {k: v for k, v in made.items() if k not in tallies.UNSAID}}
+        told = {tallies.OUTSIDE.get(k, k): v for k, v in made.items()}
+        said = {"before": None, "after": {k: v for k, v in told.items() if k not in tallies.UNSAID}}
         salts, origin = (secrets.token_bytes(16), secrets.token_bytes(16)), {"address": "127.0.0.1"}
         event = {
             "partner_id": PARTNER, "id": new_id(), "type": "claim.created", "subject_type": "claim",
@@ -143,7 +144,7 @@ async def claim(request: Request) -> Response:
         await line.fetch(tallies.of_one(), PARTNER, account_id, feature, units, *bulks.flat(Claim, [made]),
                          *bulks.flat(Event, [event]))  # fmt: skip
         await line.execute("COMMIT")
-    shown = made | {"over_limit": False, "created_at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+    shown = told | {"over_limit": False, "created_at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
     headers = {"Location": f"{request.url.path}/{made['id']}"}
     return Response(orjson.dumps(shown), 201, headers, "application/json")
 
