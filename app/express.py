@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Protocol, cast
 from uuid import UUID
 
@@ -38,6 +39,12 @@ class Driver(Protocol):
 def param(name: str, kind: TypeEngine[Any]) -> Any:
     """A parameter of a prepared statement, whose value comes when it is run."""
     return bindparam(name, None, type_=kind)
+
+
+@lru_cache(maxsize=10_000)
+def literal(id: UUID) -> str:
+    """An id in a statement that has no parameters: nothing but hexadecimal digits and dashes."""
+    return f"'{UUID(str(id))}'"
 
 
 async def run(line: Driver, statement: str, *values: Any) -> list[Any]:
@@ -125,7 +132,7 @@ async def transaction(engine: AsyncEngine, partner_id: UUID, *, plans: str = "",
     """
     raw = await connection(engine)
     line = cast("Driver", raw.driver_connection)
-    first = f"BEGIN; SET LOCAL app.partner_id = '{UUID(str(partner_id))}'"  # nothing but hexadecimal digits and dashes
+    first = f"BEGIN; SET LOCAL app.partner_id = {literal(partner_id)}"
     first += plans
     if lock is not None:
         first += f"; SELECT pg_advisory_xact_lock_shared({int(lock)})"

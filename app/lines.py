@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection
 
 from app.db import AT_COMMIT, IDLE_SECONDS, driver_error, has_word, sqlstate
-from app.express import FAILURES, Driver, Prepared, connection, is_lost, run
+from app.express import FAILURES, Driver, Prepared, connection, is_lost, literal, run
 
 PLANS: Final = {
     "plan_cache_mode": "force_generic_plan", "enable_sort": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
@@ -85,15 +85,21 @@ class Lines:
     async def transaction(self, partner_id: UUID, then: str) -> AsyncGenerator[Driver]:
         """As `express.transaction`, for what is short; `then` is a statement without parameters to begin with."""
         failure: Exception | None = None
-        async with self._line() as line:
+        raw = await self._take()
+        line = cast("Driver", raw.driver_connection)
+        try:  # as `_line`, without what a context manager costs
             try:
-                await _tell(line, f"BEGIN; SET LOCAL app.partner_id = '{UUID(str(partner_id))}'; {then}")
+                await _tell(line, f"BEGIN; SET LOCAL app.partner_id = {literal(partner_id)}; {then}")
                 yield line
             except Exception as error:
                 await _tell(line, "ROLLBACK")  # and if that fails, the connection is given up
                 failure = error
             else:
                 await _tell(line, "COMMIT", at_commit=True)
+        except BaseException as error:
+            self._give(raw, error)
+            raise
+        self._give(raw)
         if failure is not None:
             raise failure
 

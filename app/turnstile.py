@@ -39,7 +39,16 @@ from app.policy import Access, Permission
 from app.problems import Problem, Unauthenticated
 from app.queues import Queues
 from app.recent import Recent
-from app.standing import SEEN_EVERY, STANDING, WIDTH, Standing, look_up_express
+from app.standing import (
+    GLANCE_IN_ACCOUNT,
+    SEEN_EVERY,
+    STANDING,
+    WIDTH,
+    Standing,
+    asked_of,
+    long_unseen,
+    look_up_express,
+)
 
 MAX_INTRODUCED: Final = 10_000
 
@@ -98,7 +107,7 @@ class Turnstile:
         self.request.scope["gate"] = PASSED
         state = self.request.app.state
         place = Place(desk, state.holds, self.partner_id, self.account_id, thing)
-        await self._introduce(place.holds)
+        await self._introduce(place.holds, state.lines)
         queues: Queues = state.queues
         key = (self.partner_id, self.account_id, thing)
         if "idempotency" in self.request.scope:
@@ -106,15 +115,27 @@ class Turnstile:
                 return await _alone(place, self, ask, respond)
         return respond(await queues.join(key, (self, ask), partial(_serve, place)))
 
-    async def _introduce(self, holds: Lines) -> None:
+    async def _introduce(self, holds: Lines, lines: Lines) -> None:
         """Make sure, in a transaction of its own, that this is no stranger: every few minutes."""
         who, now = (self.token.session_id, self.partner_id, self.account_id), time.monotonic()
         if (_introduced.get(who) or 0) > now:
             return
-        async with holds.transaction(self.partner_id, "") as line:
-            found, _ = await look_up_express(line, self.token, self.partner_id, _CALLER, self.account_id)
-            self.admit(found)
+        if not await self._is_known(lines):
+            async with holds.transaction(self.partner_id, "") as line:
+                found, _ = await look_up_express(line, self.token, self.partner_id, _CALLER, self.account_id)
+                self.admit(found)
         _introduced.note(who, now + SEEN_EVERY.total_seconds())
+
+    async def _is_known(self, lines: Lines) -> bool:
+        """Whether a glance suffices, which is one round trip; whom it does not know is refused by a closer look."""
+        found = await lines.one(_GLANCE, **asked_of(self.token, self.partner_id, self.account_id))
+        if found is None or long_unseen(standing := Standing(*found)):
+            return False
+        try:
+            self.admit(standing)
+        except Problem:
+            return False
+        return True
 
     def admit(self, found: Standing) -> Access:
         """Raises:
@@ -126,6 +147,7 @@ class Turnstile:
 _introduced = Recent[tuple[UUID, UUID, UUID], float](MAX_INTRODUCED)
 """Until when it is enough to ask who calls together with what they ask for."""
 _CALLER: Final = Prepared(STANDING)
+_GLANCE: Final = Prepared(GLANCE_IN_ACCOUNT)
 
 
 def at_turnstile(permission: Permission) -> Any:

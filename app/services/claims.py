@@ -77,9 +77,12 @@ async def get(db: AsyncSession, access: Access, claim_id: UUID) -> Claim:
     return claim
 
 
+TOLD: Final = tuple((OUTSIDE.get(name, name), name) for name in COLUMNS)
+
+
 def shown(claim: Claim, *, over_limit: bool) -> dict[str, Any]:
     """A claim as the API shows it."""
-    return {OUTSIDE.get(name, name): getattr(claim, name) for name in COLUMNS} | {"over_limit": over_limit}
+    return {told: getattr(claim, name) for told, name in TOLD} | {"over_limit": over_limit}
 
 
 def etag(claim: Claim) -> str:

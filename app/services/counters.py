@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import FromClause, Text, case, true
 
-from app.express import Driver, param
+from app.express import Driver, literal, param
 from app.models import AccountStatus, Feature
 from app.policy import Access
 from app.problems import Problem
@@ -30,9 +30,7 @@ def lock(partner_id: UUID, account_id: UUID, feature: str) -> str:
     """Hold the pool, in a statement that has no parameters: its ids and its key are made of harmless letters only."""
     if not KEY.fullmatch(feature):
         raise ValueError(feature)
-    where = (
-        f"partner_id = '{UUID(str(partner_id))}' AND account_id = '{UUID(str(account_id))}' AND feature = '{feature}'"
-    )
+    where = f"partner_id = {literal(partner_id)} AND account_id = {literal(account_id)} AND feature = '{feature}'"
     return f"SELECT FROM usages WHERE {where} FOR UPDATE"
 
 
@@ -67,7 +65,7 @@ def pool_of(found: Sequence[Any], at: datetime) -> Pool:
 
 async def open_(line: Driver, partner_id: UUID, account_id: UUID, feature: str) -> None:
     """Have something to hold, and hold it."""
-    row = f"'{UUID(str(partner_id))}', '{UUID(str(account_id))}', key, 0"
+    row = f"{literal(partner_id)}, {literal(account_id)}, key, 0"
     make = f"INSERT INTO usages (partner_id, account_id, feature, used) SELECT {row} FROM features"  # noqa: S608 - see `lock`
     held = lock(partner_id, account_id, feature)
     await line.execute(f"{make} WHERE key = '{feature}' ON CONFLICT DO NOTHING; {held}")
