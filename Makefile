@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml
 
-.PHONY: help run demo test fast check contract fix docs bench migration openapi lock clean
+.PHONY: help run demo test fast check contract fix docs site bench migration openapi lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ fix: .venv/ready ## format and mend what a machine can
 
 docs: .venv/ready ## print the tables of docs/ anew
 	@$(BIN)/python -m tests.test_docs
+
+site: .venv/ready ## build the guides as a site that needs no network, in build/site
+	@$(BIN)/mkdocs build --quiet
 
 bench: .venv/ready ## how fast it is, against a ceiling and a peer: make bench o="--quick --only list"
 	@$(BIN)/python -m bench.run $(o)
