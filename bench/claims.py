@@ -70,6 +70,8 @@ def _lines(server: Server, running: Mapping[str, Running], accounts: Sequence[st
     _same_rows(server, running, accounts[0])
     found: list[Line] = []
     for what, some in (("on one pool", accounts[:1]), ("on 1,000 pools", accounts)):
+        for at in running.values():
+            _claim(server, at, some, CLIENTS, 2)  # warmed up
         runs = play({who: partial(_claim, server, running[who], some, CLIENTS, seconds) for who in running}, rounds)
         found.append(faster(f"claim {what}, ours / ceiling", runs, "ours", "ceiling", 0.6))
     crowds = {f"{clients} clients": partial(_claim, server, running["ours"], accounts[:1], clients, seconds)
