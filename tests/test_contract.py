@@ -94,6 +94,7 @@ def test_a_union_of_objects_says_by_which_field_they_are_told_apart():
                 assert all(field in one["required"] for one in objects), place
         assert "patternProperties" not in part, f"{place}: generators drop it"
         assert not (part.get("format") == "binary" and "maxLength" in part), f"{place}: does not compile in Go"
+        assert place.endswith("/properties") or part.get("default") != {}, f"{place}: does not compile in Go"
     assert unions > 3
 
 

@@ -24,7 +24,7 @@ from app.problems import (
 from app.rest import IfMatch, Route, tagged
 from app.schemas.password import PasswordChange
 from app.schemas.session import SessionList
-from app.schemas.totp import Code, PasswordProof, RecoveryCodes, TotpRead, TotpSetup
+from app.schemas.totp import Code, PasswordProof, RecoveryCodeList, TotpRead, TotpSetup
 from app.schemas.user import Me, MeUpdate
 from app.services import passwords, sessions, totp, users
 from app.services.users import MeView
@@ -86,7 +86,7 @@ async def start_totp(body: PasswordProof, caller: SelfApart, begin: UnitsOfWork,
     return {"secret": secret, "uri": security.totp_uri(secret, email=user.email, issuer="Tenantry")}
 
 
-@router.post("/totp/confirm", response_model=RecoveryCodes, openapi_extra=raises(SecondFactorConflict))
+@router.post("/totp/confirm", response_model=RecoveryCodeList, openapi_extra=raises(SecondFactorConflict))
 async def confirm_totp(body: Code, caller: Self, db: Db, request: Request) -> dict[str, Any]:
     """Switch the second factor on with a code of the app. The recovery codes are shown this once; keep them."""
     user = await users.get(db, caller.user_id, lock=True)
@@ -104,7 +104,7 @@ async def disable_totp(body: PasswordProof, caller: SelfApart, begin: UnitsOfWor
 
 
 @router.post(
-    "/totp/recovery-codes", response_model=RecoveryCodes, openapi_extra=raises(SecondFactorConflict, TooManyAttempts)
+    "/totp/recovery-codes", response_model=RecoveryCodeList, openapi_extra=raises(SecondFactorConflict, TooManyAttempts)
 )
 async def renew_recovery_codes(
     body: PasswordProof, caller: SelfApart, begin: UnitsOfWork, request: Request

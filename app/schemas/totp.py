@@ -38,7 +38,7 @@ class PasswordProof(In):
     password: Password
 
 
-class RecoveryCodes(Out):
+class RecoveryCodeList(Out):
     """Single-use codes for the day on which the authenticator is lost. Shown once."""
 
     recovery_codes: Annotated[
