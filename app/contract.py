@@ -175,7 +175,7 @@ def _finish(path: str, method: str, operation: Document) -> None:
     responses = {s: r for s, r in operation["responses"].items() if s[0] in "23"}
     _finish_successes(path, responses, headers, idempotent=idempotent)
     if tagged:
-        responses["304"] = {"description": "It is what you have.", "headers": _refs([*ALWAYS, "ETag"])}
+        responses["304"] = {"description": "It is what you have.", "headers": _refs([*ALWAYS, "ETag", *RATES])}
     for status, kinds in _by_status(_codes(path, operation, idempotent=idempotent)).items():
         responses[status] = _error(kinds)
     operation["responses"] = dict(sorted(responses.items()))
@@ -255,6 +255,7 @@ def _headers_of(kind: type[Problem]) -> list[str]:
     own = [h for h in kind.fixed_headers if h in HEADERS]
     return [
         *ALWAYS,
+        "Content-Language",
         *own,
         *(["Retry-After"] if kind.status == 429 else []),
         *(["Allow"] if kind.status == 405 else []),

@@ -92,6 +92,8 @@ HEADERS: Final[dict[str, Document]] = {
                     maxLength=4000),
     "Content-Disposition": _header("RFC 6266: that it is a file, and its name.",
                                    'attachment; filename="accounts-2026-11-24.csv"'),
+    "Content-Language": _header("Of `title` and `detail`: what Accept-Language prefers of `en` and `de`.", "en",
+                                enum=["en", "de"]),
     "Allow": _header("Methods of this address.", "GET, PATCH"),
     "Idempotency-Replayed": _header("`true` when this is the answer to an earlier request with the same key.", "true",
                                     enum=["true"]),
