@@ -33,7 +33,11 @@ LIMITED: Final = "/v1/"
 RATES: Final = ("RateLimit", "RateLimit-Policy")
 ALWAYS: Final = ("X-Request-Id", "Access-Control-Allow-Origin")
 FORMS: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
-EVERYWHERE: Final = ("malformed_request", "invalid", "headers_too_large", "internal_error", "unavailable")
+EVERYWHERE: Final = (
+    "malformed_request", "content_too_large", "unsupported_media_type", "invalid", "headers_too_large",
+    "internal_error", "unavailable",
+)  # fmt: skip
+"""What any request can meet: also one whose address takes no body may bring one, or a `Content-Encoding`."""
 IN_PARTNER: Final = ("partner_suspended", "partner_management_off", "client_owner_gone", "network_not_allowed")
 SHARED_PARAMETERS: Final = (
     "partner_id", "account_id", "Idempotency-Key", "If-Match", "If-None-Match", "limit", "cursor", "count", "q",
@@ -209,11 +213,11 @@ def _codes(path: str, operation: Document, *, idempotent: bool) -> list[str]:
     if "{" in path:
         codes.append("not_found")
     if "requestBody" in operation:
-        codes += ["request_timeout", "content_too_large", "unsupported_media_type", "invalid"]
+        codes.append("request_timeout")
     if "422" in operation["responses"]:
         codes.append("invalid")
     if idempotent:
-        codes += ["idempotency_key_in_use", "idempotency_key_reused", "invalid"]
+        codes += ["request_timeout", "idempotency_key_in_use", "idempotency_key_reused"]
     return list(dict.fromkeys(codes))
 
 
@@ -241,7 +245,8 @@ def _success_headers(operation: Document, method: str, *, idempotent: bool) -> l
     if content and not any(media_type.endswith("json") for media_type in content):
         return ["Content-Disposition"]  # a file
     tagged = bool(content) and (method in ("get", "patch") or idempotent)
-    return (["ETag"] if tagged else []) + (["Location"] if idempotent and "201" in responses else [])
+    located = operation.pop("x-located", False) or (idempotent and "201" in responses)
+    return (["ETag"] if tagged else []) + (["Location"] if located else [])
 
 
 # --- shared responses ---

@@ -18,9 +18,9 @@ EVERYWHERE: Final = frozenset({
     "content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "date", "server", "vary",
     "cache-control", "x-content-type-options", "referrer-policy", "cross-origin-resource-policy", "x-frame-options",
     "content-security-policy", "strict-transport-security", "access-control-allow-origin",
-    "access-control-expose-headers", "access-control-allow-credentials",
+    "access-control-expose-headers", "access-control-allow-credentials", "x-accel-buffering",
 })  # fmt: skip
-"""Headers of HTTP itself and those that keep browsers safe: no client reads them."""
+"""Headers of HTTP itself, and those that tell browsers and proxies what to do: no client reads them."""
 
 
 class Broken(AssertionError):

@@ -39,7 +39,9 @@ FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("", response_model=DataExportRead, status_code=202, openapi_extra=raises(DataExportRunning))
+@router.post(
+    "", response_model=DataExportRead, status_code=202, openapi_extra=raises(DataExportRunning) | {"x-located": True}
+)
 async def create_data_export(caller: Self, db: Db, request: Request, response: Response) -> DataExport:
     """Have all that is kept about you written into a file; it takes seconds to minutes. An earlier file is deleted.
 
