@@ -142,14 +142,14 @@ def _faults(answer: Response, media_type: str) -> Iterator[str]:
     for name, header in promise.headers.items():
         if (value := answer.headers.get(name)) is not None:
             given = int(value) if header.whole and value.isdecimal() else value
-            yield from (f"{name}: {error.message}" for error in header.validator.iter_errors(given))
+            yield from (f"{name}: {error.message[-500:]}" for error in header.validator.iter_errors(given))
     if answer.request.method != "HEAD" and answer.status_code != 304:
         yield from _wrong_body(answer, media_type, promise)
 
 
 def _faults_elsewhere(answer: Response, media_type: str, *, known: bool) -> Iterator[str]:
     """Where there is no operation: no address, no such method of it, or a page for people."""
-    if known and answer.status_code < 400:
+    if known and answer.status_code < 400 and answer.request.method != "OPTIONS":  # which browsers ask (CORS)
         yield "is an answer where there is no operation"
     if answer.status_code >= 400 and answer.request.method != "HEAD":
         if media_type != PROBLEM:

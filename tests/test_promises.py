@@ -39,6 +39,7 @@ async def test_what_the_contract_promises_passes():
     await told(problem("Unavailable"), status=503, Retry_After="2")
     await told(problem("NotFound") | {"status": 405}, method="PUT", status=405, Allow="GET, PATCH")
     await told({"anything": "goes"}, at="/dev/mail")
+    await told(method="OPTIONS", Access_Control_Allow_Methods="GET")
 
 
 @pytest.mark.parametrize(
