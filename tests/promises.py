@@ -120,11 +120,25 @@ def _compiled(schema: str) -> Any:
 
 async def kept(answer: Response) -> None:
     """A hook for clients: reads an answer in JSON, and raises Broken where it says what the contract does not."""
-    media_type = answer.headers.get("content-type", "").partition(";")[0]
-    if media_type.endswith("json"):
+    if _media_type(answer).endswith("json"):
         await answer.aread()
-    for fault in _faults(answer, media_type):
+    _check(answer)
+
+
+def kept_at_once(answer: Response) -> None:
+    """The same, for clients that are not async."""
+    if _media_type(answer).endswith("json"):
+        answer.read()
+    _check(answer)
+
+
+def _check(answer: Response) -> None:
+    for fault in _faults(answer, _media_type(answer)):
         raise Broken(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {fault}")
+
+
+def _media_type(answer: Response) -> str:
+    return answer.headers.get("content-type", "").partition(";")[0]
 
 
 def _faults(answer: Response, media_type: str) -> Iterator[str]:
