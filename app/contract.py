@@ -33,7 +33,11 @@ LIMITED: Final = "/v1/"
 RATES: Final = ("RateLimit", "RateLimit-Policy")
 ALWAYS: Final = ("X-Request-Id", "Access-Control-Allow-Origin")
 FORMS: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
-EVERYWHERE: Final = ("malformed_request", "invalid", "headers_too_large", "internal_error", "unavailable")
+EVERYWHERE: Final = (
+    "malformed_request", "content_too_large", "unsupported_media_type", "invalid", "headers_too_large",
+    "internal_error", "unavailable",
+)  # fmt: skip
+"""What any request can meet: also one whose address takes no body may bring one, or a `Content-Encoding`."""
 IN_PARTNER: Final = ("partner_suspended", "partner_management_off", "client_owner_gone", "network_not_allowed")
 SHARED_PARAMETERS: Final = (
     "partner_id", "account_id", "Idempotency-Key", "If-Match", "If-None-Match", "limit", "cursor", "count", "q",
@@ -175,7 +179,7 @@ def _finish(path: str, method: str, operation: Document) -> None:
     responses = {s: r for s, r in operation["responses"].items() if s[0] in "23"}
     _finish_successes(path, responses, headers, idempotent=idempotent)
     if tagged:
-        responses["304"] = {"description": "It is what you have.", "headers": _refs([*ALWAYS, "ETag"])}
+        responses["304"] = {"description": "It is what you have.", "headers": _refs([*ALWAYS, "ETag", *RATES])}
     for status, kinds in _by_status(_codes(path, operation, idempotent=idempotent)).items():
         responses[status] = _error(kinds)
     operation["responses"] = dict(sorted(responses.items()))
@@ -209,11 +213,11 @@ def _codes(path: str, operation: Document, *, idempotent: bool) -> list[str]:
     if "{" in path:
         codes.append("not_found")
     if "requestBody" in operation:
-        codes += ["request_timeout", "content_too_large", "unsupported_media_type", "invalid"]
+        codes.append("request_timeout")
     if "422" in operation["responses"]:
         codes.append("invalid")
     if idempotent:
-        codes += ["idempotency_key_in_use", "idempotency_key_reused", "invalid"]
+        codes += ["request_timeout", "idempotency_key_in_use", "idempotency_key_reused"]
     return list(dict.fromkeys(codes))
 
 
@@ -230,6 +234,8 @@ def _error(kinds: Sequence[type[Problem]]) -> Document:
 
 
 def _success_headers(operation: Document, method: str, *, idempotent: bool) -> list[str]:
+    if "x-headers" in operation:  # an endpoint that knows better
+        return operation.pop("x-headers")
     responses: dict[str, Document] = operation["responses"]
     success: Document = next((r for s, r in responses.items() if s[0] == "2"), Document())
     content: Document = success.get("content", {})
@@ -255,6 +261,7 @@ def _headers_of(kind: type[Problem]) -> list[str]:
     own = [h for h in kind.fixed_headers if h in HEADERS]
     return [
         *ALWAYS,
+        "Content-Language",
         *own,
         *(["Retry-After"] if kind.status == 429 else []),
         *(["Allow"] if kind.status == 405 else []),

@@ -89,9 +89,11 @@ HEADERS: Final[dict[str, Document]] = {
     "Location": _header("Address of the new resource.", f"/v1/partners/{EXAMPLE_ID}", maxLength=500,
                         format="uri-reference"),
     "Link": _header('RFC 8288; rel="next" while there is another page.', '</v1/partners?cursor=eyJ>; rel="next"',
-                    maxLength=4000),
+                    maxLength=60_000),  # the address that was asked for, each sign as three at worst, and a cursor
     "Content-Disposition": _header("RFC 6266: that it is a file, and its name.",
                                    'attachment; filename="accounts-2026-11-24.csv"'),
+    "Content-Language": _header("Of `title` and `detail`: what Accept-Language prefers of `en` and `de`.", "en",
+                                enum=["en", "de"]),
     "Allow": _header("Methods of this address.", "GET, PATCH"),
     "Idempotency-Replayed": _header("`true` when this is the answer to an earlier request with the same key.", "true",
                                     enum=["true"]),

@@ -42,6 +42,10 @@ def spectral(_folder: Path) -> str:
     return _none_of([(p["code"], "/".join(map(str, p["path"])), p["message"]) for p in problems])
 
 
+def compare(_folder: Path) -> str:
+    return run(sys.executable, "-m", "contract.breaking", folder=DOCUMENT.parent).strip()
+
+
 def _none_of(problems: Sequence[tuple[str, str, str]]) -> str:
     if problems:
         counts = Counter(rule for rule, _, _ in problems)
@@ -55,6 +59,7 @@ STAGES: Final[dict[str, Callable[[Path], str]]] = {
     **CLIENTS,
     "redocly": redocly,
     "openapi-spec-validator": validate,
+    "breaking changes": compare,
 }
 
 

@@ -37,6 +37,7 @@ from app.services import accounts, partners, sessions, users
 from app.services import members as memberships
 from app.tenancy import confine
 from app.worker import Worker
+from tests import promises
 
 # Tracebacks of provoked failures without the values of locals: rendering those takes seconds.
 structlog.configure(
@@ -50,6 +51,8 @@ structlog.configure(
 ROOT = Path(__file__).parent.parent
 PASSWORD = "a staple of correct horses"
 SECRET = "test-" * 10
+PROMISES: Any = {"response": [promises.kept]}
+"""Every answer is checked by the contract."""
 
 
 @cache
@@ -275,7 +278,7 @@ class World:
             token = await self.token(name, operator=operator)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         transport = ASGITransport(self.app, raise_app_exceptions=False)
-        client = AsyncClient(transport=transport, base_url="http://localhost", headers=headers)
+        client = AsyncClient(transport=transport, base_url="http://localhost", headers=headers, event_hooks=PROMISES)
         return await self.stack.enter_async_context(client)
 
     # what is true

@@ -10,10 +10,12 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 
+from tests import promises
 from tests.conftest import ROOT
 
 SECONDS = 120  # only until a hang is called one: a start takes two or three
@@ -118,7 +120,8 @@ class Shell:
     @contextmanager
     def operator(self) -> Generator[httpx.Client]:
         """A client that is logged in as the operator."""
-        with httpx.Client(base_url=self.url, trust_env=False, timeout=SECONDS) as client:
+        hooks: Any = {"response": [promises.kept_at_once]}
+        with httpx.Client(base_url=self.url, trust_env=False, timeout=SECONDS, event_hooks=hooks) as client:
             made = client.post("/v1/sessions", json={"email": "operator@example.com", "password": self.password})
             assert made.status_code == 201, made.text
             client.headers["Authorization"] = f"Bearer {made.json()['access_token']}"

@@ -19,7 +19,7 @@ from jose import jwk, jwt
 from app.models import PLATFORM, Partner, PartnerMember, Session, User, UserStatus, utc_now
 from app.policy import Permission, Role, scopes_of
 from app.proofs import KEY_PATTERN
-from tests.conftest import PASSWORD, Owner, World, problem, running
+from tests.conftest import PASSWORD, PROMISES, Owner, World, problem, running
 from tests.pools import feature
 
 R = Role
@@ -59,7 +59,7 @@ async def calling(world: World, token: str, address: str = "127.0.0.1") -> Async
     transport = ASGITransport(world.app, raise_app_exceptions=False, client=(address, 4711))
     headers = {"Authorization": f"Bearer {token}"}
     return await world.stack.enter_async_context(
-        AsyncClient(transport=transport, base_url="http://localhost", headers=headers)
+        AsyncClient(transport=transport, base_url="http://localhost", headers=headers, event_hooks=PROMISES)
     )
 
 

@@ -25,7 +25,7 @@ from app.services import columns, exports, lists
 from app.services.exports import Asked
 from app.sheets import CsvWriter
 from app.tenancy import confine
-from tests.conftest import Owner, World, problem, running
+from tests.conftest import PROMISES, Owner, World, problem, running
 from tests.test_tenancy import two_partners
 
 ASKED = Asked(lists.Query())
@@ -111,7 +111,7 @@ class Stand:
             writer.transport.abort()
 
     def client(self, token: str | None = None) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=30,
+        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=30, event_hooks=PROMISES,
                                  headers={"Authorization": f"Bearer {token or self.token}"})  # fmt: skip
 
     async def given_up(self) -> int:

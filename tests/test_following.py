@@ -26,7 +26,7 @@ from app.config import Settings
 from app.models import PLATFORM, Partner, PartnerMember, Session, User, utc_now
 from app.models.partner import PartnerStatus
 from app.policy import Role
-from tests.conftest import Owner, Server, World, problem, running
+from tests.conftest import PROMISES, Owner, Server, World, problem, running
 from tests.processes import Shell
 
 STAR = {"If-Match": "*"}
@@ -316,7 +316,7 @@ def until_still(api: httpx.Client, at: str) -> int:
 
 
 async def _wait_and_end(at: str, end: int, headers: dict[str, str], process: Any) -> None:
-    async with httpx.AsyncClient(trust_env=False, headers=headers, timeout=40) as client:
+    async with httpx.AsyncClient(trust_env=False, headers=headers, timeout=40, event_hooks=PROMISES) as client:
         waiting = asyncio.create_task(client.get(at, params={"after": end, "wait": 30}))
         await asyncio.sleep(1)
         process.send_signal(signal.SIGTERM)
@@ -382,7 +382,7 @@ class Stream:
 async def streaming(world: World, url: str, at: str, *, token: str = "", **more: Any) -> AsyncGenerator[Stream]:
     headers = {"Authorization": f"Bearer {token or await world.token('Anna')}"} | more.pop("headers", {})
     async with (
-        httpx.AsyncClient(trust_env=False, timeout=30) as client,
+        httpx.AsyncClient(trust_env=False, timeout=30, event_hooks=PROMISES) as client,
         client.stream("GET", f"{url}{at}/events/stream", headers=headers, params=more) as answer,
     ):
         if answer.status_code != 200:

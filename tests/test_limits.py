@@ -17,7 +17,7 @@ from app.limits import COSTS, WINDOW
 from app.models import utc_now
 from app.policy import Role
 from app.routers import ROUTERS
-from tests.conftest import Owner, World, problem, running
+from tests.conftest import PROMISES, Owner, World, problem, running
 from tests.test_access import bearer
 
 R = Role
@@ -35,7 +35,7 @@ def left(answer: Response) -> int:
 
 async def stranger(world: World, address: str = "203.0.113.1", **headers: str) -> AsyncClient:
     transport = ASGITransport(world.app, raise_app_exceptions=False, client=(address, 4711))
-    client = AsyncClient(transport=transport, base_url="http://localhost", headers=headers)
+    client = AsyncClient(transport=transport, base_url="http://localhost", headers=headers, event_hooks=PROMISES)
     return await world.stack.enter_async_context(client)
 
 

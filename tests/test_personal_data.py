@@ -19,7 +19,7 @@ from app.models import Account, Base
 from app.policy import Role
 from app.services import erasures, throttles
 from app.services.holdings import BY_RULE, DELETED, HOLDINGS, KEPT, NOTHING
-from tests.conftest import PASSWORD, Owner, Server, World, join, problem, token_of
+from tests.conftest import PASSWORD, PROMISES, Owner, Server, World, join, problem, token_of
 from tests.pools import feature
 from tests.test_secrets import captured
 
@@ -47,7 +47,9 @@ async def canary(world: World) -> Canary:
     acme = await world.partner("Acme", Anna=Role.PARTNER_ADMIN)
     transport = ASGITransport(world.app, raise_app_exceptions=False, client=(ADDRESS, 4711))
     api = await world.stack.enter_async_context(
-        AsyncClient(transport=transport, base_url="http://localhost", headers={"User-Agent": AGENT})
+        AsyncClient(
+            transport=transport, base_url="http://localhost", headers={"User-Agent": AGENT}, event_hooks=PROMISES
+        )
     )
     she, anna = Canary(world, api), await world.client("Anna")
     here = f"partners/{acme.id}"

@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, select, update
 from app import networks, security
 from app.config import Settings
 from app.models import PLATFORM, RefreshToken, Session, Throttle, User, UserStatus
-from tests.conftest import PASSWORD, World, problem, running
+from tests.conftest import PASSWORD, PROMISES, World, problem, running
 
 HOME, OFFICE, ELSEWHERE = "192.0.2.10", "198.51.100.20", "203.0.113.30"
 WRONG = "not the password at all"
@@ -22,7 +22,8 @@ WRONG = "not the password at all"
 async def at(world: World, address: str) -> AsyncClient:
     """A client that is not signed in, in the network of this address."""
     transport = ASGITransport(world.app, raise_app_exceptions=False, client=(address, 50_000))
-    return await world.stack.enter_async_context(AsyncClient(transport=transport, base_url="http://localhost"))
+    client = AsyncClient(transport=transport, base_url="http://localhost", event_hooks=PROMISES)
+    return await world.stack.enter_async_context(client)
 
 
 async def log_in(api: AsyncClient, email: str = "anna@example.com", password: str = PASSWORD, **more: str) -> Any:

@@ -39,7 +39,12 @@ FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("", response_model=DataExportRead, status_code=202, openapi_extra=raises(DataExportRunning))
+@router.post(
+    "",
+    response_model=DataExportRead,
+    status_code=202,
+    openapi_extra=raises(DataExportRunning) | {"x-headers": ["Location"]},
+)
 async def create_data_export(caller: Self, db: Db, request: Request, response: Response) -> DataExport:
     """Have all that is kept about you written into a file; it takes seconds to minutes. An earlier file is deleted.
 
@@ -59,7 +64,8 @@ async def get_data_export(export_id: ExportId, caller: Self, db: Db) -> DataExpo
     return await data_exports.get(db, caller, export_id)
 
 
-@router.get("/{export_id}/file", response_class=Response, responses=FILE, openapi_extra=raises(DataExportNotReady))
+@router.get("/{export_id}/file", response_class=Response, responses=FILE,
+            openapi_extra=raises(DataExportNotReady) | {"x-headers": ["Content-Disposition"]})  # fmt: skip
 async def get_data_export_file(
     export_id: ExportId, caller: Self, db: Db, begin: UnitsOfWork, request: Request
 ) -> Download:

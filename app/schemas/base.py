@@ -97,12 +97,12 @@ Email = Annotated[
         max_length=254,
         description="E-mail address; ASCII before the @, any domain.",
         examples=["eva@nordwerk.example.com"],
-        json_schema_extra={"format": "email"},
+        json_schema_extra={"format": "idn-email"},
     ),
     AfterValidator(_email),
 ]
 ShownEmail = Annotated[
-    str, Field(max_length=254, examples=["eva@nordwerk.example.com"], json_schema_extra={"format": "email"})
+    str, Field(max_length=254, examples=["eva@nordwerk.example.com"], json_schema_extra={"format": "idn-email"})
 ]
 Password = Annotated[
     str, BeforeValidator(_only_text), Field(min_length=1, max_length=1024, examples=["correct horse battery"])

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final, Literal, Union
 from uuid import UUID
 
-from pydantic import Field, RootModel, create_model
+from pydantic import ConfigDict, Field, RootModel, create_model
 
 from app.event_types import FEED
 from app.policy import Actor
@@ -57,7 +57,7 @@ def _member(noun: str) -> type[_Event]:
     listed = " ".join(f"`{name}`: {kind.description}" for name, kind in types.items())
     return create_model(
         f"{_camel(noun)}Event", __base__=_Event, __doc__=" ".join(kind.description for kind in types.values()),
-        type=(type_, Field(description=listed)),
+        type=(type_, Field(description=listed, json_schema_extra={"x-extensible": True})),
         subject_type=(subject, Field(description="The kind of thing it happened to.")),
         data=(data, Field(description="What changed.")),
     )  # fmt: skip
@@ -72,6 +72,8 @@ _Any: Any = Union[tuple(MEMBERS.values())]  # noqa: UP007 - how many they are, t
 class EventRead(RootModel[Annotated[_Any, Field(discriminator="type")]]):
     """Something that happened in a partner; `type` says what, and so what `data` holds. More types come in time, and
     more fields: pass over those that you do not know."""
+
+    model_config = ConfigDict(json_schema_extra={"x-extensible": True})
 
 
 class EventFeed(Out):

@@ -1,0 +1,188 @@
+"""What the contract promises of answers, checked on every answer that a test receives."""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, NamedTuple, cast
+
+import jsonschema_rs
+from httpx import Response
+
+from contract.breaking import METHODS, resolved
+
+DOCUMENT: Final = Path(__file__).parent.parent / "openapi.json"
+PROBLEM: Final = "application/problem+json"
+EVERYWHERE: Final = frozenset({
+    "content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "date", "server", "vary",
+    "cache-control", "x-content-type-options", "referrer-policy", "cross-origin-resource-policy", "x-frame-options",
+    "content-security-policy", "strict-transport-security", "access-control-allow-origin",
+    "access-control-expose-headers", "access-control-allow-credentials", "x-accel-buffering",
+})  # fmt: skip
+"""Headers of HTTP itself, and those that tell browsers and proxies what to do: no client reads them."""
+
+
+class Broken(AssertionError):
+    """An answer that the contract does not know."""
+
+
+class Place(NamedTuple):
+    """An address of the contract, and what its operations answer."""
+
+    address: re.Pattern[str]
+    operations: dict[str, dict[str, Any]]
+    """Responses by status, by method."""
+
+
+class Header(NamedTuple):
+    """One of an answer."""
+
+    whole: bool
+    """Whether it is a whole number."""
+    validator: Any
+
+
+class Promise(NamedTuple):
+    """What is promised of an operation's answers with one status."""
+
+    known: frozenset[str]
+    headers: dict[str, Header]
+    bodies: dict[str, Any]
+    """Validators by media type; None: it is not JSON."""
+    codes: frozenset[str]
+    """Of problems."""
+
+
+@cache
+def contract() -> Any:
+    """The document; its schemas closed, for an answer may hold no field that they do not name."""
+    document = json.loads(DOCUMENT.read_text())
+    for schema in document["components"]["schemas"].values():
+        _close(schema)
+    return document
+
+
+def _close(schema: Any) -> None:
+    if isinstance(schema, dict):
+        found = cast("dict[str, Any]", schema)
+        if "properties" in found:
+            found.setdefault("additionalProperties", False)
+        for name, inner in found.items():
+            if name == "properties":
+                for one in inner.values():
+                    _close(one)
+            elif name not in ("example", "examples", "default"):
+                _close(inner)
+    elif isinstance(schema, list):
+        for one in cast("list[Any]", schema):
+            _close(one)
+
+
+@cache
+def _places() -> dict[int, list[Place]]:
+    """By the number of their steps: few are to be looked through."""
+    found: dict[int, list[Place]] = {}
+    for path, item in contract()["paths"].items():
+        address = re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path)))
+        operations = {method.upper(): item[method]["responses"] for method in METHODS if method in item}
+        found.setdefault(path.count("/"), []).append(Place(address, operations))
+    return found
+
+
+@cache
+def _promise(address: re.Pattern[str], method: str, status: str) -> Promise | None:
+    """None: there is no such status."""
+    (place,) = [place for places in _places().values() for place in places if place.address is address]
+    if status not in place.operations[method]:
+        return None
+    response = resolved(contract(), place.operations[method][status])
+    headers = {name.lower(): resolved(contract(), one)["schema"] for name, one in response.get("headers", {}).items()}
+    content: dict[str, Any] = response.get("content", {})
+    return Promise(
+        EVERYWHERE | headers.keys(),
+        {name: Header(schema["type"] == "integer", _validator(schema)) for name, schema in headers.items()},
+        {kind: _validator(one["schema"]) if kind.endswith("json") else None for kind, one in content.items()},
+        frozenset(content.get(PROBLEM, {}).get("examples", ())),
+    )
+
+
+def _validator(schema: Any) -> Any:
+    return _compiled(json.dumps(schema))
+
+
+@cache
+def _compiled(schema: str) -> Any:
+    return jsonschema_rs.validator_for(
+        {**json.loads(schema), "components": contract()["components"]}, validate_formats=True
+    )
+
+
+async def kept(answer: Response) -> None:
+    """A hook for clients: reads an answer in JSON, and raises Broken where it says what the contract does not."""
+    if _media_type(answer).endswith("json"):
+        await answer.aread()
+    _check(answer)
+
+
+def kept_at_once(answer: Response) -> None:
+    """The same, for clients that are not async."""
+    if _media_type(answer).endswith("json"):
+        answer.read()
+    _check(answer)
+
+
+def _check(answer: Response) -> None:
+    for fault in _faults(answer, _media_type(answer)):
+        raise Broken(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {fault}")
+
+
+def _media_type(answer: Response) -> str:
+    return answer.headers.get("content-type", "").partition(";")[0]
+
+
+def _faults(answer: Response, media_type: str) -> Iterator[str]:
+    method, path = "GET" if answer.request.method == "HEAD" else answer.request.method, answer.request.url.path
+    place = next((one for one in _places().get(path.count("/"), ()) if one.address.fullmatch(path)), None)
+    if place is None or method not in place.operations:
+        yield from _faults_elsewhere(answer, media_type, known=place is not None)
+        return
+    promise = _promise(place.address, method, str(answer.status_code))
+    if promise is None:
+        yield "is not among its statuses"
+        return
+    if unknown := sorted({*answer.headers} - promise.known):
+        yield f"has headers that are not named: {', '.join(unknown)}"
+    for name, header in promise.headers.items():
+        if (value := answer.headers.get(name)) is not None:
+            given = int(value) if header.whole and value.isdecimal() else value
+            yield from (f"{name}: {error.message[-500:]}" for error in header.validator.iter_errors(given))
+    if answer.request.method != "HEAD" and answer.status_code != 304:
+        yield from _wrong_body(answer, media_type, promise)
+
+
+def _faults_elsewhere(answer: Response, media_type: str, *, known: bool) -> Iterator[str]:
+    """Where there is no operation: no address, no such method of it, or a page for people."""
+    if known and answer.status_code < 400 and answer.request.method != "OPTIONS":  # which browsers ask (CORS)
+        yield "is an answer where there is no operation"
+    if answer.status_code >= 400 and answer.request.method != "HEAD":
+        if media_type != PROBLEM:
+            yield f"has a body of {media_type or 'no type'}, not of {PROBLEM}"
+        else:
+            yield from _not_like(_validator({"$ref": "#/components/schemas/ProblemDetails"}), answer.json())
+
+
+def _not_like(validator: Any, body: Any) -> Iterator[str]:
+    for error in validator.iter_errors(body):
+        yield f"at /{'/'.join(map(str, error.instance_path))}: {error.message[:500]}"
+
+
+def _wrong_body(answer: Response, media_type: str, promise: Promise) -> Iterator[str]:
+    if media_type not in promise.bodies:
+        if promise.bodies or media_type:
+            yield f"has a body of {media_type or 'no type'}, not of {' or '.join(promise.bodies) or 'none'}"
+    elif validator := promise.bodies[media_type]:
+        body = answer.json()
+        yield from _not_like(validator, body)
+        if media_type == PROBLEM and (code := body.get("code")) not in promise.codes:
+            yield f"is {code}, which is not among its problems"
