@@ -503,8 +503,8 @@ async def test_reader_that_stands_still_holds_no_connection_and_little_memory(wo
     fill = (
         "INSERT INTO events (partner_id, id, type, subject_type, subject_id, actor, details, salt, details_hash, origin,"
         " origin_salt, origin_hash, created_at) SELECT $1, gen_random_uuid(), 'account.updated', 'account', $1, 'system',"
-        " jsonb_build_object('before', null, 'after', jsonb_build_object('name', repeat(md5(n::text), 60))), '\\x00',"
-        " '\\x00', null, null, '\\x00', now() FROM generate_series(1, 5000) n"
+        " jsonb_build_object('before', null, 'after', jsonb_build_object('properties', jsonb_build_object('note',"
+        " repeat(md5(n::text), 60)))), '\\x00', '\\x00', null, null, '\\x00', now() FROM generate_series(1, 5000) n"
     )
     await owner.execute(fill, partner_id)
     await world.worker().number_all()
