@@ -36,7 +36,7 @@ contract/.venv/ready: contract/requirements.lock .venv/ready
 	@echo "Installing the Python tools of contract/ ..." && $(BIN)/python -m venv --clear contract/.venv
 	@contract/.venv/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r $< && touch $@
 
-contract: contract/node_modules/ready contract/.venv/ready ## lint openapi.json, generate clients from it and compile them
+contract: contract/node_modules/ready contract/.venv/ready ## lint openapi.json, generate clients from it, compile and run them
 	@.ci/compilers; $(BIN)/python -m contract.check $(o)
 
 fix: .venv/ready ## format and mend what a machine can

@@ -1,4 +1,4 @@
-"""`make contract`: the linters of openapi.json, and clients that are generated from it and compiled.
+"""`make contract`: the linters of openapi.json, and clients that are generated from it, compiled and used.
 
 A row a stage, as it ends; what a stage that failed has to say comes after the rows, and the exit code is 1 then.
 A tool that is missing is a failure. `make contract o="--only orval"` runs the stages whose names hold the words.
@@ -81,7 +81,7 @@ def stage(name: str, work: Path) -> tuple[str, float, str, str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Lint openapi.json; generate and compile its clients.")
+    parser = argparse.ArgumentParser(description="Lint openapi.json; generate, compile and use its clients.")
     parser.add_argument("--only", nargs="+", default=[""], help="stages whose names hold one of these words")
     words = parser.parse_args().only
     names = [name for name in STAGES if any(word in name for word in words)]

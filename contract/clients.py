@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from contract.tools import DOCUMENT, HERE, PYTHON, TOOLS, node, run
+from contract.server import serving
+from contract.tools import DOCUMENT, HERE, NODE, PYTHON, TOOLS, node, run
 
 DEBIAN_JAVA: Final = Path("/usr/share/java")
 JAVA: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
@@ -30,24 +31,29 @@ def size_of(folder: Path, ending: str) -> str:
 
 @dataclass(frozen=True)
 class Client:
-    """How a client is made of the document, in a folder of its own, and how it is compiled."""
+    """How a client is made of the document, in a folder of its own, and how it is compiled; and a program of use/ that
+    is compiled with it, and then run against a server.
+    """
 
     generate: Callable[[Path], object]
     compile: Callable[[Path], str]
+    program: str = ""
+    interpreter: Path = NODE
 
     def __call__(self, folder: Path) -> str:
         self.generate(folder)
-        return self.compile(folder)
+        if not self.program:
+            return self.compile(folder)
+        shutil.copy(HERE / "use" / self.program, folder)
+        compiled = self.compile(folder)
+        with serving() as settings:
+            return f"{compiled}; {run(self.interpreter, self.program, folder=folder, settings=settings).strip()}"
 
 
-def typescript(use: str = "", **options: bool) -> Callable[[Path], str]:
-    """Compiles what is in the folder, and with it a program of use/, by the strictest settings (tsconfig.json) but for
-    those given.
-    """
+def typescript(**options: bool) -> Callable[[Path], str]:
+    """Compiles what is in the folder by the strictest settings (tsconfig.json) but for those given."""
 
     def compile_all(folder: Path) -> str:
-        if use:
-            shutil.copy(HERE / "use" / use, folder)
         (folder / "node_modules").symlink_to(TOOLS)
         settings = {"extends": str(HERE / "tsconfig.json"), "compilerOptions": options, "include": ["**/*.ts"]}
         (folder / "tsconfig.json").write_text(json.dumps(settings))
@@ -71,7 +77,7 @@ def python_client(folder: Path) -> str:
 
 
 def mypy(folder: Path) -> str:
-    run(PYTHON, "-m", "mypy", "--config-file", HERE / "mypy.ini", "client", folder=folder)
+    run(PYTHON, "-m", "mypy", "--config-file", HERE / "mypy.ini", ".", folder=folder)
     return size_of(folder, "py")
 
 
@@ -126,7 +132,7 @@ CLIENTS: Final[dict[str, Client]] = {
                           "--schema-mappings=SearchCondition_value=Object,ShownCondition_value=Object"),
         javac,
     ),
-    "openapi-python-client": Client(python_client, mypy),
+    "openapi-python-client": Client(python_client, mypy, "openapi_python_client.py", PYTHON),
     "python": Client(openapi_generator("python"), python_modules),
     "typescript-fetch": Client(
         openapi_generator("typescript-fetch"),
@@ -139,8 +145,10 @@ CLIENTS: Final[dict[str, Client]] = {
         typescript(exactOptionalPropertyTypes=False),  # its own runtime is not written for it
     ),
     "openapi-typescript": Client(
-        lambda folder: node("openapi-typescript/bin/cli.js", DOCUMENT, "--output", folder / "schema.ts"),
-        typescript("openapi-fetch.ts"),
+        lambda folder: node("openapi-typescript/bin/cli.js", DOCUMENT, "--output", folder / "schema.ts",
+                            "--default-non-nullable=false"),  # else what has a default must be given
+        typescript(),
+        "openapi-fetch.ts",
     ),
     "hey-api": Client(
         lambda folder: node("@hey-api/openapi-ts/bin/run.js", "--input", DOCUMENT, "--output", folder / "client",
