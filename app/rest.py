@@ -29,6 +29,9 @@ from app.problems import (
 )
 from app.strict import StrictRequest
 
+BARE: Final[dict[str, Any]] = {"x-headers": []}
+"""Of a route whose answer is no resource: no ETag and no Location."""
+
 T = TypeVar("T")
 
 

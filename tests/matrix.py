@@ -429,10 +429,12 @@ class Requests:
         stage = actor.stage
         if (found := stage.spares.get(("delivery_id", False))) is None:
             webhook_id, partner_id = UUID(await self.webhook_id(operation, actor)), stage.partner.id
+            await self.world.worker().number_all()  # what is sent has its place
             async with self.world.transaction(partner_id) as db:
                 event = (await db.scalars(select(Event).order_by(Event.id).limit(1))).one()
+                assert event.position is not None
                 db.add(WebhookDelivery(
-                    partner_id=partner_id, webhook_id=webhook_id, id=event.id, position=event.position or 1,
+                    partner_id=partner_id, webhook_id=webhook_id, id=event.id, position=event.position,
                     type=event.type, account_id=event.account_id, lane=PLATFORM, begun_at=utc_now(),
                 ))  # fmt: skip
             found = stage.spares["delivery_id", False] = str(event.id)

@@ -9,7 +9,7 @@ from app.db import Db
 from app.faults import document
 from app.policy import Access, Permission
 from app.problems import Problem
-from app.rest import IdempotentRoute
+from app.rest import BARE, IdempotentRoute
 from app.schemas.account_batch import AccountBatch, AccountBatchRead, BatchCreate
 from app.services import batches
 
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/partners/{partner_id}/account-batches", tags=["ac
 MayChange = Annotated[Access, in_partner(Permission.ACCOUNT_CREATE)]
 
 
-@router.post("", response_model=AccountBatchRead)
+@router.post("", response_model=AccountBatchRead, openapi_extra=BARE)
 async def run_account_batch(body: AccountBatch, access: MayChange, db: Db, request: Request) -> dict[str, Any]:
     """Open or change up to 100 accounts. Each item succeeds or fails by itself, as a request of its own would.
 

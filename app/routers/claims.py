@@ -23,7 +23,7 @@ from app.problems import (
     TooManyUnitsForOneUse,
     raises,
 )
-from app.rest import IdempotentRoute, Page, PageQuery
+from app.rest import BARE, IdempotentRoute, Page, PageQuery
 from app.routers.listing import list_query, page_of
 from app.schemas.claim import (
     ClaimBatch,
@@ -93,7 +93,7 @@ def _made(request: Request, given: Given) -> Response:
     return Response(body, 201 if given.new else 200, headers, "application/json")
 
 
-@router.post("/claim-batches", response_model=ClaimBatchRead, openapi_extra=raises(*REFUSALS))
+@router.post("/claim-batches", response_model=ClaimBatchRead, openapi_extra=raises(*REFUSALS) | BARE)
 async def run_claim_batch(body: ClaimBatch, access: MayManage, db: Db) -> dict[str, Any]:
     """Release and claim up to 100 resources each, releases first: all of it, or nothing.
 

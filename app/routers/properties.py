@@ -19,7 +19,7 @@ from app.problems import (
     VersionMismatch,
     raises,
 )
-from app.rest import IdempotentRoute, IfMatch, created, tagged
+from app.rest import BARE, IdempotentRoute, IfMatch, created, tagged
 from app.schemas.property import CREATES, KEY, PropertyCreate, PropertyUpdate
 from app.schemas.property_read import PropertyDeleted, PropertyList, PropertyOrder, PropertyRead, PropertyUsage
 from app.services import definitions, properties
@@ -61,7 +61,7 @@ async def create_property(
     return definitions.shown(created(response, request, row, row.key))
 
 
-@router.post("/property-order", response_model=PropertyList)
+@router.post("/property-order", response_model=PropertyList, openapi_extra=BARE)
 async def order_properties(body: PropertyOrder, access: MayManage, db: Db) -> dict[str, Any]:
     """Put the columns into another order, all in one call. Those that are not named follow as they were."""
     return {"items": [definitions.shown(row) for row in await properties.order(db, access, body.keys)]}

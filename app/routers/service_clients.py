@@ -19,7 +19,7 @@ from app.problems import (
     VersionMismatch,
     raises,
 )
-from app.rest import IdempotentRoute, IfMatch, Page, PageQuery, created, tagged
+from app.rest import BARE, IdempotentRoute, IfMatch, Page, PageQuery, created, tagged
 from app.routers.listing import list_query, page_of
 from app.schemas.api_client import (
     ApiClientCreate,
@@ -101,7 +101,7 @@ async def take_over_service_client(
 
 @router.post(
     "/{client_id}/credentials", response_model=CredentialCreated, status_code=201,
-    openapi_extra=raises(ApiClientRevoked, TooManyCredentials),
+    openapi_extra=raises(ApiClientRevoked, TooManyCredentials) | BARE,
 )  # fmt: skip
 async def create_service_client_credential(
     body: CredentialCreate, client_id: ClientId, access: MayManage, db: Db, request: Request

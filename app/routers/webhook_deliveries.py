@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from app.db import Db
 from app.problems import WebhookDisabled, raises
-from app.rest import IdempotentRoute, Page, PageQuery
+from app.rest import BARE, IdempotentRoute, Page, PageQuery
 from app.routers.listing import list_query, page_of
 from app.routers.webhooks import AT, MayManage, MayRead, WebhookId
 from app.schemas.webhook_delivery import (
@@ -54,7 +54,7 @@ async def get_webhook_delivery(webhook_id: WebhookId, delivery_id: DeliveryId, a
 
 
 @router.post("/deliveries/{delivery_id}/redeliver", response_model=WebhookDeliveryRead, status_code=202,
-             openapi_extra=raises(WebhookDisabled))  # fmt: skip
+             openapi_extra=raises(WebhookDisabled) | BARE)  # fmt: skip
 async def redeliver_webhook_delivery(
     webhook_id: WebhookId, delivery_id: DeliveryId, access: MayManage, db: Db
 ) -> dict[str, Any]:
@@ -67,7 +67,9 @@ async def redeliver_webhook_delivery(
     return webhook_deliveries.shown(await webhook_deliveries.redeliver(db, access, webhook, row))
 
 
-@router.post("/redeliver", response_model=WebhookRedeliveryRead, status_code=202, openapi_extra=raises(WebhookDisabled))
+@router.post(
+    "/redeliver", response_model=WebhookRedeliveryRead, status_code=202, openapi_extra=raises(WebhookDisabled) | BARE
+)
 async def redeliver_webhook(
     body: WebhookRedelivery, webhook_id: WebhookId, access: MayManage, db: Db, request: Request
 ) -> dict[str, Any]:

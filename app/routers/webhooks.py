@@ -17,7 +17,7 @@ from app.models import Webhook, new_id, utc_now
 from app.outbound import Outlet
 from app.policy import Access, Permission
 from app.problems import PreconditionRequired, TooManySecrets, TooManyWebhooks, VersionMismatch, raises
-from app.rest import IdempotentRoute, IfMatch, Page, PageQuery, created, tagged
+from app.rest import BARE, IdempotentRoute, IfMatch, Page, PageQuery, created, tagged
 from app.routers.listing import list_query, page_of
 from app.schemas.webhook import (
     WebhookAttempt,
@@ -103,7 +103,7 @@ async def rotate_webhook_secret(
     return await _shown(db, row, response) | {"secret": secret}
 
 
-@router.post("/{webhook_id}/ping", response_model=WebhookAttempt)
+@router.post("/{webhook_id}/ping", response_model=WebhookAttempt, openapi_extra=BARE)
 async def ping_webhook(webhook_id: WebhookId, gate: MayPing, begin: UnitsOfWork, request: Request) -> Response:
     """Send a `webhook.ping` now, and see what the receiver answers. It is sent also while the webhook is disabled.
 
