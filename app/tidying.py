@@ -43,7 +43,7 @@ def tidy(node: Schema) -> None:
         _integer(node)
     if "const" in node and "type" in node:
         node["enum"] = [node.pop("const")]
-    if "default" in node and node["default"] in (None, {}):
+    if "default" in node and (node["default"] is None or (node["default"] == {} and "$ref" in node)):
         del node["default"]  # says nothing that absence does not, and Go's generator writes {} as it stands
     if "string" in (kinds if isinstance(kinds, list) else [kinds]):
         _string(node)

@@ -182,3 +182,7 @@ def test_guide_names_every_client_that_is_compiled():
     commands = " ".join(re.findall(r"`([^`]+)`", guide)).split()
     programs = {"hey-api": "@hey-api/openapi-ts"}
     assert [name for name in CLIENTS if programs.get(name, name) not in commands] == []
+
+
+def test_field_that_is_called_default_is_a_field():
+    assert "default" in SCHEMAS["PropertyUpdate"]["properties"]

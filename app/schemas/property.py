@@ -255,7 +255,7 @@ class PropertyUpdate(In):
     filterable: Annotated[Flag, Field(default=None, validate_default=False)]
     sensitive: Annotated[Flag, Field(default=None, validate_default=False)]
     editable_by: Annotated[Editors, Field(default=None, validate_default=False)]
-    default: Any = None
+    default: Annotated[Any, Field(description="Value of a new account for which none is given; null: none.")] = None
     max_length: Annotated[int, Field(default=None, validate_default=False, ge=1, le=10_000, strict=True)]
     pattern: Annotated[str | None, Field(max_length=500, examples=["[A-Z]{2}[0-9]+"])] = None
     multi_line: Annotated[Flag, Field(default=None, validate_default=False)]
