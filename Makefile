@@ -57,11 +57,12 @@ migration: .venv/ready ## write a migration: make migration m="what it does"
 openapi: .venv/ready ## write openapi.json
 	@$(BIN)/tenantry openapi --write
 
-lock: ## pin what pyproject.toml asks for; with u=--upgrade, the newest versions
+lock: .venv/ready ## pin what pyproject.toml asks for; with u=--upgrade, the newest versions
 	@test -x .venv/lock/bin/uv || { $(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet uv; }
 	@$(COMPILE) pyproject.toml --extra dev --extra bench $(u) --output-file requirements.lock
 	@$(COMPILE) pyproject.toml $(u) --constraints requirements.lock --output-file requirements-run.lock
 	@$(COMPILE) contract/requirements.in $(u) --output-file contract/requirements.lock
+	@NODE_OPTIONS=--use-system-ca $(BIN)/python -m contract.lock
 
 clean: ## remove what can be made again; the data stay
 	@rm -rf .venv contract/.venv contract/node_modules build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

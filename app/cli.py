@@ -272,7 +272,7 @@ def erase_person(
     """Erase a user for good. What they did stays in the logs, under an id that is nobody's from then on."""
     if not yes:
         typer.confirm(f"Erase {email} for good?", abort=True)
-    typer.echo(f"Erased: {_run(_late('personal').erase_person(Settings(), email))}.")
+    typer.echo(f"Erased: {_run(personal.erase_person(Settings(), email))}.")
 
 
 @cli.command()
