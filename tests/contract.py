@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
+from contract.breaking import resolved
 from tests.conftest import ROOT
 
 Part = dict[str, Any]
@@ -13,12 +14,7 @@ CONTRACT: Final[Part] = json.loads((ROOT / "openapi.json").read_text())
 
 def meant(part: Part) -> Part:
     """What is meant: itself, or what it refers to."""
-    while "$ref" in part:
-        found: Part = CONTRACT
-        for step in part["$ref"].removeprefix("#/").split("/"):
-            found = found[step.replace("~1", "/").replace("~0", "~")]
-        part = found
-    return part
+    return resolved(CONTRACT, part)
 
 
 def parameters_of(operation: Part) -> list[Part]:

@@ -1,6 +1,5 @@
 """The check of a new contract against the last released one: what can break a client is found, and nothing else is."""
 
-import json
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import date
@@ -184,8 +183,3 @@ def test_what_breaks_nobody_passes(what: str, edit: Edit):
 def test_what_goes_before_its_day_is_found():
     found = breaking.breaking(document(), edited(drop("things>delete")), date(2026, 10, 31))
     assert found == ["DELETE /things: is gone"]
-
-
-def test_the_contract_keeps_what_the_last_release_promised():
-    old, new = (json.loads(file.read_text()) for file in (breaking.last_released(), breaking.DOCUMENT))
-    assert breaking.breaking(old, new) == []
