@@ -128,10 +128,11 @@ class Settings(BaseSettings):
         default=600, ge=0, description="The same for all callers of one network who prove nothing, log-ins included."
     )
     partner_requests_at_once: int = Field(
-        default=4,
+        default=8,
         ge=0,
         le=100,
-        description="Requests of one partner that are at work at once per process; 0: any number.",
+        description="Requests of one partner that are at work at once per process; 0: any number. As many as "
+        "`POOL_SIZE`, and one partner can keep all others waiting for a connection.",
     )
     login_free_failures: int = Field(
         default=10, ge=3, description="Failed log-ins before each further one must wait longer."

@@ -2,7 +2,6 @@
 
 import json
 import random
-import statistics
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -155,7 +154,7 @@ def _growth(server: Server, ours: Running, accounts: Sequence[str], rounds: int,
                     account = large if name == f"among {many:,}" else next(turns)
                     times[name].append(clients[account].milliseconds(_small_body()))
             for name, some in times.items():
-                runs[name].append(Load(len(some), 0, statistics.median(some)))
+                runs[name].append(Load.of(some))
     return slower(f"claim among {many:,} / among {SMALL}", runs, f"among {many:,}", f"among {SMALL}", 1.3)
 
 

@@ -1,6 +1,5 @@
 """How the table grows: what a page takes among a million accounts of one partner, and among a thousand."""
 
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -170,7 +169,7 @@ def _round(large: Client, small: Client, seconds: float) -> tuple[Load, Load]:
     while (taken := time.monotonic() - started) < seconds or (len(times[1]) < LEAST and taken < 4 * seconds):
         for asked, found in zip((large, small), times, strict=True):
             found.append(asked.milliseconds())
-    first, second = (Load(len(t), 1000 * len(t) / sum(t), statistics.median(t)) for t in times)
+    first, second = map(Load.of, times)
     return first, second
 
 

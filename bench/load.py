@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,13 +23,23 @@ end
 
 @dataclass(frozen=True)
 class Load:
-    """One run: answers with 2xx, how many a second, and the median time of one in milliseconds."""
+    """One run: answers with 2xx, how many a second, and the time of one in milliseconds, at the median and at the
+    99th percentile.
+    """
 
     requests: int
     per_second: float
     p50: float
+    p99: float
     cpu: float = 0
     """Milliseconds of processor time that an answer took the server's process (not PostgreSQL's), if that is known."""
+
+    @classmethod
+    def of(cls, times: Sequence[float]) -> "Load":
+        """One client's, who waited so many milliseconds for each answer."""
+        ordered = sorted(times)
+        p99 = ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
+        return cls(len(ordered), 1000 * len(ordered) / sum(ordered), statistics.median(ordered), p99)
 
 
 def install() -> None:
@@ -67,7 +78,8 @@ def _run(url: str, headers: Mapping[str, str], clients: int, seconds: int, *more
         raise SystemExit(f"{url} answered with errors:\n{said.stdout}{said.stderr}")
     requests = re.search(r"(\d+) requests in", said.stdout)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said.stdout)
-    median = re.search(r"50%\s+([\d.]+)(us|ms|s|m)\b", said.stdout)
-    if not (requests and rate and median):
+    times = [re.search(rf"{percent}%\s+([\d.]+)(us|ms|s|m)\b", said.stdout) for percent in (50, 99)]
+    p50, p99 = (float(time[1]) * UNITS[time[2]] if time else None for time in times)
+    if not requests or not rate or p50 is None or p99 is None:
         raise SystemExit(f"wrk said something else than usual:\n{said.stdout}")
-    return Load(int(requests[1]), float(rate[1]), float(median[1]) * UNITS[median[2]])
+    return Load(int(requests[1]), float(rate[1]), p50, p99)

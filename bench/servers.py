@@ -15,6 +15,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 import jwt
 import psutil
@@ -66,10 +67,10 @@ def settings_of(running: Running) -> Settings:
     return running.settings
 
 
-def _our_token(settings: Settings) -> str:
-    """An access token of the partner's admin, as log-in would have issued it."""
+def token_of(settings: Settings, user: UUID = USER, session: UUID = SESSION) -> str:
+    """An access token as log-in would have issued it: the partner's admin's, unless it is somebody else's."""
     tokens = security.Tokens(load_keys(settings), settings.url, timedelta(minutes=settings.access_token_minutes))
-    return tokens.issue(USER, SESSION, utc_now())
+    return tokens.issue(user, session, utc_now())
 
 
 @contextmanager
@@ -93,7 +94,7 @@ def ours(server: Server, database: str, *, rate: int = MORE_THAN_ENOUGH) -> Gene
     command = (sys.executable, "-m", "app", "serve")
     with _running(command, environment, f"http://127.0.0.1:{port}/health/live", f"ours-{database}") as process:
         yield Running(
-            f"http://127.0.0.1:{port}/v1/partners/{PARTNER}/accounts", process, partial(_our_token, settings), settings
+            f"http://127.0.0.1:{port}/v1/partners/{PARTNER}/accounts", process, partial(token_of, settings), settings
         )
 
 
