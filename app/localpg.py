@@ -32,7 +32,7 @@ SETTINGS: Final = f"""
     log_min_messages=warning timezone=UTC log_timezone=UTC""".split()
 
 DURABLE: Final = ("fsync=on",)
-BRIEF: Final = ("fsync=off", "full_page_writes=off")
+BRIEF: Final = ("fsync=off", "full_page_writes=off", "autovacuum=off")
 """For data that no one misses after a power cut: databases that live for one test come and go ten times as fast."""
 
 log = logging.getLogger(__name__)

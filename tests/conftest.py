@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import hashlib
 import os
 import uuid
 from collections.abc import AsyncGenerator, Generator
@@ -10,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from functools import cache
+from inspect import signature
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,13 +20,12 @@ import structlog
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from pydantic import SecretStr
-from sqlalchemy import make_url, select, text
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import migrate, security
+from app import security
 from app.config import Settings
-from app.db import APP_ROLE, Sessions, unit_of_work
+from app.db import Sessions, unit_of_work
 from app.localpg import BRIEF, LocalPg
 from app.main import create_app
 from app.models import PLATFORM, Account, Event, Partner, PartnerMember, User, new_id, utc_now
@@ -38,6 +37,7 @@ from app.services import members as memberships
 from app.tenancy import confine
 from app.worker import Worker
 from tests import promises
+from tests.databases import Databases, Server
 
 # Tracebacks of provoked failures without the values of locals: rendering those takes seconds.
 structlog.configure(
@@ -66,56 +66,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-# --- databases: a template, migrated once, and a clone of it for each test ---
-
-
-@dataclass(frozen=True)
-class Server:
-    """A PostgreSQL server that tests may make databases on."""
-
-    owner_url: str
-
-    def url(self, database: str, *, owner: bool = False) -> str:
-        """Address of a database; the application's role unless `owner`."""
-        found = make_url(self.owner_url).set(database=database)
-        if not owner:
-            found = found.set(username=APP_ROLE, password="app" if found.password else None)
-        return found.render_as_string(hide_password=False)
-
-    async def execute(self, *statements: str, database: str = "postgres") -> None:
-        engine = create_async_engine(self.url(database, owner=True), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-        try:
-            async with engine.connect() as connection:
-                for statement in statements:
-                    await connection.execute(text(statement))
-        finally:
-            await engine.dispose()
-
-
-def _migrations_hash() -> str:
-    found = hashlib.sha256()
-    for file in sorted((ROOT / "migrations").rglob("*.py")):
-        found.update(file.read_bytes())
-    return found.hexdigest()[:12]
-
-
-async def _template(server: Server) -> str:
-    """The migrated template database, made once per state of the migrations, whoever comes first."""
-    name = f"template_{_migrations_hash()}"
-    engine = create_async_engine(server.url("postgres", owner=True), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    try:
-        async with engine.connect() as connection:
-            await connection.execute(text("SELECT pg_advisory_lock(42)"))
-            ready = f"SELECT 1 FROM pg_database WHERE datname = '{name}' AND datistemplate"
-            if not await connection.scalar(text(ready)):
-                await connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
-                await connection.execute(text(f"CREATE DATABASE {name}"))
-                await migrate.upgrade(server.url(name, owner=True))
-                await connection.execute(text(f"ALTER ROLE {APP_ROLE} LOGIN PASSWORD 'app'"))
-                await connection.execute(text(f"ALTER DATABASE {name} IS_TEMPLATE true"))
-    finally:
-        await engine.dispose()
-    return name
+# --- databases ---
 
 
 @pytest.fixture(scope="session")
@@ -130,17 +81,23 @@ def server() -> Generator[Server]:
 
 
 @pytest.fixture(scope="session")
-def template(server: Server) -> str:
-    return asyncio.run(_template(server))
+def databases(server: Server) -> Generator[Databases]:
+    found = asyncio.run(Databases.on(server))
+    yield found
+    asyncio.run(found.drop_all())
 
 
 @pytest.fixture
-async def database(server: Server, template: str) -> AsyncGenerator[str]:
-    """The name of a fresh, migrated database of the test's own."""
-    name = f"test_{uuid.uuid4().hex[:16]}"
-    await server.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY WAL_LOG")
+async def database(request: pytest.FixtureRequest, databases: Databases) -> AsyncGenerator[str]:
+    """The name of a migrated database that is empty, and the test's own while it runs.
+
+    It is new, and nobody's afterwards, for those that run processes or have their hands on the server: they might leave
+    somebody behind who still writes, or something that emptying does not undo.
+    """
+    rough = request.node.get_closest_marker("slow") or "server" in signature(request.function).parameters
+    name = await (databases.new() if rough else databases.empty())
     yield name
-    await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await (databases.drop(name) if rough else databases.hand_on(name))
 
 
 class Owner:

@@ -29,7 +29,8 @@ from typer.testing import CliRunner
 
 from app.cli import cli
 from app.localpg import LocalPg
-from tests.conftest import ROOT, Server
+from tests.conftest import ROOT
+from tests.databases import Databases, Server
 from tests.processes import SECONDS, Shell
 
 pytestmark = pytest.mark.slow
@@ -75,7 +76,7 @@ def demo(shell: Shell, demonstration: Path) -> str:
 
 
 @pytest.fixture
-async def empty_database(server: Server, template: str) -> AsyncGenerator[str]:
+async def empty_database(server: Server, databases: Databases) -> AsyncGenerator[str]:
     """A database on a server of the user's own, without any table; with the application's login, which the template made."""
     name = f"cli_{uuid.uuid4().hex[:16]}"
     await server.execute(f"CREATE DATABASE {name}")

@@ -282,9 +282,11 @@ async def test_opening_on_a_connection_that_breaks_is_not_done_twice(world: Worl
     async with world.transaction(partner.id) as db:  # somebody is about to take the name: whoever wants it waits
         await db.execute(update(Account).values(name_key="waits").where(Account.name == "N0"))
         waiting = asyncio.create_task(api.post(accounts, json={"name": "Waits"}))
-        await asyncio.sleep(0.3)
-        ended = await owner.value("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                                  " WHERE wait_event_type = 'Lock' AND datname = current_database()")  # fmt: skip
+        ended = 0
+        while not ended and not waiting.done():
+            await asyncio.sleep(0.05)
+            ended = await owner.value("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                                      " WHERE wait_event_type = 'Lock' AND datname = current_database()")  # fmt: skip
         answer = await waiting
         await db.rollback()
     assert (ended, problem(answer)) == (1, (503, "unavailable"))
