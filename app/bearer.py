@@ -2,7 +2,6 @@
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,12 +14,13 @@ from app.limits import Limits
 from app.models import ApiCredential, Session
 from app.problems import Unauthenticated
 from app.recent import Recent
+from app.records import record
 from app.turns import Turns
 
 MAX_KNOWN: Final = 10_000
 
 
-@dataclass(frozen=True)
+@record
 class Token:
     """A verified token or key: whose it is (a user's, or an API client's) and of which session.
 

@@ -6,7 +6,6 @@ transaction of its own: one round trip.
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,6 +19,7 @@ from app.lines import Lines
 from app.models import Account, AccountMember, Partner, PartnerMember, User
 from app.policy import ACCOUNT_ROLES, GRANTS, PARTNER_ROLES, Access, Permission, Role, allowing
 from app.recent import Recent
+from app.records import record
 from app.standing import (
     GLANCE_IN_ACCOUNT,
     STANDING,
@@ -52,7 +52,7 @@ class Question:
         )
 
 
-@dataclass(frozen=True)
+@record
 class Seen:
     """Past the guard, with the answer, and with no line to ask for more; the version of the partner's columns."""
 
@@ -61,7 +61,7 @@ class Seen:
     found: Any
 
 
-@dataclass(frozen=True)
+@record
 class Door:
     """One caller before it."""
 

@@ -22,6 +22,7 @@ from sqlalchemy.types import TypeEngine
 
 from app.db import AT_COMMIT, driver_error
 from app.policy import Access, Permission
+from app.records import record
 
 DIALECT = dialect()  # pyright: ignore[reportUnknownVariableType, reportCallIssue, reportUntypedFunctionDecorator]
 
@@ -194,7 +195,7 @@ class Guess:
     lasting: bool = True
 
 
-@dataclass(frozen=True)
+@record
 class Inside:
     """Past the guard: who may, on which line; the version of the partner's columns; and the guess, if it was good."""
 
@@ -215,7 +216,7 @@ class Step(Protocol):
     def values(self) -> Sequence[Any]: ...
 
 
-@dataclass(frozen=True)
+@record
 class Glance:
     """Past the guard, with the guess, which was good; and with no line to ask for more."""
 

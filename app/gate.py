@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -19,6 +18,7 @@ from app.models import Partner, PartnerMember, User
 from app.policy import GRANTS, PARTNER_ROLES, Access, Permission, Role
 from app.problems import Problem
 from app.recent import Recent
+from app.records import record
 from app.standing import (
     AS_BEFORE,
     GLANCE,
@@ -34,7 +34,7 @@ from app.standing import (
 MAX_FAMILIAR: Final = 10_000
 
 
-@dataclass(frozen=True)
+@record
 class Gate:
     """One caller before it."""
 
@@ -116,7 +116,7 @@ class Gate:
         return True
 
 
-@dataclass(frozen=True)
+@record
 class Presumed:
     """Who the caller is if they still are what they were."""
 

@@ -1,9 +1,10 @@
 """Who may do what: the whole authorisation policy, as one table of plain data."""
 
 from collections.abc import Set
-from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
+
+from app.records import record
 
 
 class Role(StrEnum):
@@ -170,7 +171,7 @@ class Actor(StrEnum):
     SYSTEM = "system"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Caller:
     """Who acts, for whom, and from where: what the change log says of every change.
 
@@ -201,7 +202,7 @@ class Caller:
         return self.user_id if self.client_id else None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Request:
     """Where a request comes from, before it is known who makes it."""
 
@@ -213,7 +214,7 @@ class Request:
         return Caller(user_id, UUID(int=0), request_id=self.id, address=self.address)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Access:
     """A permission already granted: who acts, in which partner (and account), as what.
 

@@ -7,7 +7,7 @@ import random
 import re
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
 from urllib.parse import quote
@@ -27,6 +27,7 @@ from app.problems import (
     Text,
     VersionMismatch,
 )
+from app.records import record
 from app.strict import StrictRequest
 
 BARE: Final[dict[str, Any]] = {"x-headers": []}
@@ -171,7 +172,7 @@ def is_page(model: object) -> bool:
     return isinstance(model, type) and issubclass(model, Page)
 
 
-@dataclass(frozen=True)
+@record
 class Paging:
     """Which page of which query: `after` are the sort values of the row before it."""
 
@@ -262,7 +263,7 @@ def paging(request: Request, limit: int, cursor: str | None, signed_to: str, *, 
 NO_CURSOR = Text("Not a cursor of this list with these parameters.", "Kein Cursor dieser Liste mit diesen Parametern.")
 
 
-@dataclass(frozen=True)
+@record
 class PageAsked:
     """What a query string says of the page, not yet checked."""
 

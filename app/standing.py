@@ -1,6 +1,6 @@
 """Who calls, and what they are there: read in one statement from the database."""
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -31,11 +31,12 @@ from app.models.partner import PartnerStatus
 from app.models.user import UserStatus
 from app.policy import Role
 from app.problems import Unauthenticated
+from app.records import record
 
 SEEN_EVERY = timedelta(minutes=5)
 
 
-@dataclass(frozen=True)
+@record
 class Standing:
     """What the caller is, where: as one statement reads it. Null: not there, or no member.
 

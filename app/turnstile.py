@@ -6,7 +6,6 @@ ago is refused. Strangers do not get that far, so that they wait for nobody and 
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
 from typing import Any, Final, Protocol, cast
@@ -39,6 +38,7 @@ from app.policy import Access, Permission
 from app.problems import Problem, Unauthenticated
 from app.queues import Queues
 from app.recent import Recent
+from app.records import record
 from app.standing import (
     GLANCE_IN_ACCOUNT,
     SEEN_EVERY,
@@ -74,7 +74,7 @@ class Desk(Protocol):
     ) -> tuple[Sequence[Any], bool]: ...  # fmt: skip
 
 
-@dataclass(frozen=True)
+@record
 class Place:
     """One thing of an account that is waited for, and who sees to it."""
 
@@ -85,7 +85,7 @@ class Place:
     thing: str
 
 
-@dataclass(frozen=True)
+@record
 class Turnstile:
     """One caller before it."""
 

@@ -1,7 +1,7 @@
 """How a list's query parameters become a `lists.Query`, and its rows a page."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from fastapi import Depends, Query, Response
 from app.express import CHOOSING, WALKING
 from app.gate import Gate
 from app.problems import Fault, Invalid
+from app.records import record
 from app.rest import NO_CURSOR, Page, Paging
 from app.services import lists, pages, views, walks
 
@@ -74,7 +75,7 @@ def page_of(
     return page.model_copy(update={"items": [show(row) for row in page.items]})
 
 
-@dataclass(frozen=True)
+@record
 class Question:
     """What is asked of the accounts table: conditions and order, columns, and perhaps a saved view with more of both.
 

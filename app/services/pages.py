@@ -5,7 +5,7 @@ together. Each statement names the partner itself: see `app.express`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, lru_cache, partial
 from typing import Any, Final
 from uuid import UUID
@@ -32,6 +32,7 @@ from app.express import CHOOSING, WALKING, Driver, Guess, Inside, Prepared, para
 from app.models import Account
 from app.policy import Permission
 from app.problems import Problem
+from app.records import record
 from app.services import columns, lists, searches, tables, walks
 from app.services.columns import Columns, Definition
 from app.services.lists import Query
@@ -50,7 +51,7 @@ Page = Callable[..., Select[Any]]
 """Makes a page of a walk: see `_page`."""
 
 
-@dataclass(frozen=True)
+@record
 class Asked:
     """A page that is asked for: which accounts in which order, which columns of them, how many."""
 
@@ -66,7 +67,7 @@ class Asked:
         return CHOOSING if self.query.size or self.query.q else WALKING
 
 
-@dataclass(frozen=True)
+@record
 class Found:
     """The accounts of a page as JSON, with commas between; the place of the last one, if there are more, as JSON;
     `total` when it was asked for.
@@ -77,7 +78,7 @@ class Found:
     total: int | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Guessed:
     """What will most likely be asked once the caller is known: see `Guess`."""
 
@@ -182,7 +183,7 @@ Statements = Callable[[], Sequence[Prepared]]
 """Made when they are needed, and kept."""
 
 
-@dataclass(frozen=True)
+@record
 class Asking:
     """The statements of a page, but for the values of its cursor."""
 
