@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from contract.clients import CLIENTS
+from contract.server import SERVER
 from contract.tools import DOCUMENT, Refused, node, run
 
 # --- linters: each says how much it found right, or raises Refused ---
@@ -86,7 +87,7 @@ def main() -> int:
     words = parser.parse_args().only
     names = [name for name in STAGES if any(word in name for word in words)]
     failures: list[tuple[str, str]] = []
-    with tempfile.TemporaryDirectory() as work, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with tempfile.TemporaryDirectory() as work, SERVER, ThreadPoolExecutor(os.cpu_count()) as pool:
         for done in as_completed([pool.submit(stage, name, Path(work)) for name in names]):
             name, seconds, right, wrong = done.result()
             print(

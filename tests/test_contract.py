@@ -133,6 +133,14 @@ def test_every_parameter_and_every_body_has_an_example():
                 assert name_of_it in SCHEMAS or "example" in content, name
 
 
+def test_parameters_of_the_path_come_first_and_in_its_order():
+    """Generated methods take them so, and three ids are easily mixed up."""
+    for path, _, operation in calls():
+        names = [one["name"] for one in parameters_of(operation)]
+        inside = re.findall(r"{(\w+)}", path)
+        assert names[: len(inside)] == inside, path
+
+
 def test_every_operation_is_described_in_sentences_of_its_own():
     """A title of a few words, and a description that says more than the title."""
     for name, operation in (OPERATIONS | MESSAGES).items():
