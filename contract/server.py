@@ -27,6 +27,16 @@ class Server(AbstractContextManager["Server"]):
             "MAIL_DOMAIN": f"{program}.sensorhaus.example.com",
         }  # fmt: skip
 
+    def key(self, program: str) -> dict[str, str]:
+        """A partner with a name of its own, and the secret of an API client of it that makes and lists accounts."""
+        settings = self.settings(program)
+        assert self._shell is not None
+        with self._shell.operator() as operator:
+            partner = operator.post("/v1/partners", json={"name": f"Partner of {program}"}).raise_for_status().json()
+            body = {"name": program, "scopes": ["account:create", "account:list"]}
+            made = operator.post(f"/v1/partners/{partner['id']}/api-clients", json=body).raise_for_status().json()
+        return settings | {"TENANTRY_PARTNER": partner["id"], "TENANTRY_KEY": made["secret"]}
+
     def _start(self) -> Shell:
         shell = Shell(Path(self._until_end.enter_context(tempfile.TemporaryDirectory())))
         self._until_end.enter_context(shell.serving())
