@@ -8,7 +8,6 @@ from typing import Any, cast
 import yaml
 from jsonschema import Draft202012Validator
 
-from contract.clients import CLIENTS
 from tests.conftest import ROOT
 from tests.contract import CONTRACT, calls, meant, messages, parameters_of, parts
 
@@ -184,13 +183,6 @@ def assert_like(value: Any, schema: dict[str, Any]) -> None:
     checker = Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER)
     faults = [str(error.message) for error in cast("Any", checker).iter_errors(value)]
     assert not faults, (value, faults)
-
-
-def test_guide_names_every_client_that_is_compiled():
-    guide = (ROOT / "docs" / "clients.md").read_text()
-    commands = " ".join(re.findall(r"`([^`]+)`", guide)).split()
-    programs = {"hey-api": "@hey-api/openapi-ts"}
-    assert [name for name in CLIENTS if programs.get(name, name) not in commands] == []
 
 
 def test_field_that_is_called_default_is_a_field():
