@@ -4,7 +4,6 @@ import com.fasterxml.jackson.annotation.JsonProperty;
 import java.io.IOException;
 import java.math.BigDecimal;
 import java.net.URI;
-import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.util.ArrayList;
@@ -35,8 +34,6 @@ public class Flows {
   static ApiClient client() {
     var client = new ApiClient();
     client.updateBaseUri(URL);
-    // without TLS, Java would offer HTTP/2 first, and the body behind such an offer is lost
-    client.setHttpClientBuilder(HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1));
     return client;
   }
 
