@@ -115,17 +115,13 @@ def python_modules(folder: Path) -> str:
     return size_of(folder / "openapi_client", "py")
 
 
-def java_path() -> str:
-    """What the client in Java needs, and the programs that use it."""
-    jars = [DEBIAN_JAVA / f"{name}.jar" for name in ("jakarta-annotation-api", "httpmime", "httpclient", "httpcore")]
-    return ":".join(map(str, ["classes", generator_program(), *jars]))
-
-
 def javac(folder: Path) -> str:
     """Without a warning, but for those of its templates: of serial numbers, and of a Jackson newer than theirs."""
+    jars = [DEBIAN_JAVA / f"{name}.jar" for name in ("jakarta-annotation-api", "httpmime", "httpclient", "httpcore")]
+    (folder / "needs").write_text(f"-cp {':'.join(map(str, ['classes', generator_program(), *jars]))}")
     options = [f"-J{option}" for option in JAVA]
     run("javac", *options, "-Xlint:all,-processing,-classfile,-path,-serial,-deprecation", "-Werror", "-proc:none",
-        "-encoding", "UTF-8", "-d", "classes", "-cp", java_path(), *folder.glob("*.java"),
+        "-encoding", "UTF-8", "-d", "classes", "@needs", *folder.glob("*.java"),
         *(folder / "src" / "main").rglob("*.java"), folder=folder)  # fmt: skip
     return size_of(folder / "src" / "main", "java")
 
@@ -168,7 +164,7 @@ CLIENTS: Final[dict[str, Client]] = {
          "--parameter-name-mappings=wait=waitFor",  # a method called `wait` cannot be
          "--schema-mappings=SearchCondition_value=Object,ShownCondition_value=Object"],  # its unions hold no list
         "Flows.java",
-        ["java", *JAVA, "-Dfile.encoding=UTF-8", "-cp", java_path(), "Flows"],
+        ["java", *JAVA, "-Dfile.encoding=UTF-8", "@needs", "Flows"],
     ),
     "go": Client(
         openapi_generator("go", into="src/tenantry"),
@@ -187,6 +183,9 @@ CLIENTS: Final[dict[str, Client]] = {
         "flows.py",
         [PYTHON, "flows.py"],
     ),
+    # unless told, what has a default must be given
+    "openapi-typescript": Client(openapi_typescript, typescript(), ["--default-non-nullable=false"],
+                                 "flows.ts", [NODE, "flows.ts"]),
     "python": Client(openapi_generator("python"), python_modules),
     "typescript-fetch": Client(
         openapi_generator("typescript-fetch"),
@@ -198,9 +197,6 @@ CLIENTS: Final[dict[str, Client]] = {
         openapi_generator("typescript-axios"),
         typescript(exactOptionalPropertyTypes=False),  # its own runtime is not written for it
     ),
-    # unless told, what has a default must be given
-    "openapi-typescript": Client(openapi_typescript, typescript(), ["--default-non-nullable=false"],
-                                 "flows.ts", [NODE, "flows.ts"]),
     "hey-api": Client(
         hey_api,
         typescript(exactOptionalPropertyTypes=False),  # its own runtime, which it copies, is not written for it

@@ -46,7 +46,7 @@ def test_guide_shows_pieces_of_a_program_that_is_run(language: str):
     program = flush_left((ROOT / "contract" / "use" / PROGRAMS[language]).read_text())
     blocks = re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
     assert blocks
-    for piece in "\n".join(blocks).split("\n\n"):
+    for piece in re.split(r"\n{2,}", "\n".join(blocks)):
         assert f"\n{flush_left(piece).strip()}\n" in program, piece
 
 
