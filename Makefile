@@ -4,10 +4,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
-.PHONY: help run demo test fast check contract fix docs site bench migration openapi lock clean
+.PHONY: help run demo test fast check contract client-python client-typescript fix docs site bench migration openapi lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
@@ -38,6 +38,12 @@ contract/.venv/ready: contract/requirements.lock | .venv/ready
 
 contract: .venv/ready contract/node_modules/ready contract/.venv/ready ## lint openapi.json, generate clients from it, compile and run them
 	@.ci/compilers; $(BIN)/python -m contract.check $(o)
+
+client-python: .venv/ready contract/.venv/ready ## a wheel of the client in Python, in build/client-python
+	@$(BIN)/python -m contract.packages python
+
+client-typescript: .venv/ready contract/node_modules/ready ## a tarball for npm of the client in TypeScript, in build/client-typescript
+	@$(BIN)/python -m contract.packages typescript
 
 fix: .venv/ready ## format and mend what a machine can
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -99,9 +99,9 @@ def serve(
         _run(_prepare(settings))
         uvicorn.run(
             "app.main:serve", factory=True, host=settings.host, port=settings.port, workers=settings.workers,
-            loop="uvloop", http="httptools", ws="none", log_config=None, access_log=False, server_header=False,
-            proxy_headers=True, forwarded_allow_ips=settings.trusted_proxies, timeout_graceful_shutdown=20,
-            timeout_keep_alive=30,
+            loop="uvloop", http="app.protocol:Protocol", ws="none", log_config=None, access_log=False,
+            server_header=False, proxy_headers=True, forwarded_allow_ips=settings.trusted_proxies,
+            timeout_graceful_shutdown=20, timeout_keep_alive=30,
         )  # fmt: skip
 
 

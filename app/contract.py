@@ -174,6 +174,8 @@ def _finish(path: str, method: str, operation: Document) -> None:
     tagged = method == "get" and "ETag" in headers
     if tagged:
         parameters.append(IF_NONE_MATCH)
+    # as in the path: generated methods take them in this order
+    parameters.sort(key=lambda one: path.index(f"{{{one['name']}}}") if one["in"] == "path" else len(path))
     if not parameters:
         del operation["parameters"]
     responses = {s: r for s, r in operation["responses"].items() if s[0] in "23"}

@@ -1,4 +1,4 @@
-"""`make contract`: the linters of openapi.json, and clients that are generated from it, compiled and used.
+"""`make contract`: the linters of openapi.json, and clients that are generated from it, compiled, packed and used.
 
 A row a stage, as it ends; what a stage that failed has to say comes after the rows, and the exit code is 1 then.
 A tool that is missing is a failure. `make contract o="--only orval"` runs the stages whose names hold the words.
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from contract.clients import CLIENTS
+from contract.packages import PACKAGES
+from contract.server import SERVER
 from contract.tools import DOCUMENT, Refused, node, run
 
 # --- linters: each says how much it found right, or raises Refused ---
@@ -57,6 +59,7 @@ def _none_of(problems: Sequence[tuple[str, str, str]]) -> str:
 STAGES: Final[dict[str, Callable[[Path], str]]] = {
     "spectral": spectral,
     **CLIENTS,
+    **{package.client: package for package in PACKAGES.values()},
     "redocly": redocly,
     "openapi-spec-validator": validate,
     "breaking changes": compare,
@@ -86,7 +89,7 @@ def main() -> int:
     words = parser.parse_args().only
     names = [name for name in STAGES if any(word in name for word in words)]
     failures: list[tuple[str, str]] = []
-    with tempfile.TemporaryDirectory() as work, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with tempfile.TemporaryDirectory() as work, SERVER, ThreadPoolExecutor(os.cpu_count()) as pool:
         for done in as_completed([pool.submit(stage, name, Path(work)) for name in names]):
             name, seconds, right, wrong = done.result()
             print(

@@ -2,20 +2,23 @@
 strictly as its templates allow.
 """
 
+import difflib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from contract.server import serving
-from contract.tools import DOCUMENT, HERE, NODE, PYTHON, TOOLS, node, run
+from contract.server import SERVER
+from contract.tools import DOCUMENT, HERE, NODE, PYTHON, TOOLS, Refused, node, run
 
 DEBIAN_JAVA: Final = Path("/usr/share/java")
 JAVA: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """Programs that run for seconds are not worth optimising: half the time of the defaults, on one core."""
 KOTLIN: Final = TOOLS / "kotlin-compiler"
+STEPS: Final = HERE / "use" / "flows.txt"
+"""What every program of use/ prints: flows 1, 2 and 3, a claim, and problems."""
 
 
 def generator_program() -> Path:
@@ -35,19 +38,27 @@ class Client:
     is compiled with it, and then run against a server.
     """
 
-    generate: Callable[[Path], object]
+    tool: Callable[..., object]
+    """Takes the folder and the options."""
     compile: Callable[[Path], str]
+    options: Sequence[str] = ()
+    """As the guide shows them (docs/clients.md)."""
     program: str = ""
-    interpreter: Path = NODE
+    start: Sequence[str | Path] = ()
 
     def __call__(self, folder: Path) -> str:
-        self.generate(folder)
+        self.tool(folder, *self.options)
         if not self.program:
             return self.compile(folder)
         shutil.copy(HERE / "use" / self.program, folder)
         compiled = self.compile(folder)
-        with serving() as settings:
-            return f"{compiled}; {run(self.interpreter, self.program, folder=folder, settings=settings).strip()}"
+        settings = SERVER.settings(Path(self.program).suffix[1:])
+        printed, meant = run(*self.start, folder=folder, settings=settings), STEPS.read_text()
+        if printed != meant:
+            raise Refused(
+                "\n".join(difflib.unified_diff(meant.splitlines(), printed.splitlines(), STEPS.name, "printed"))
+            )
+        return f"{compiled}; {self.program}: all {len(meant.splitlines())} lines"
 
 
 def typescript(**options: bool) -> Callable[[Path], str]:
@@ -63,17 +74,32 @@ def typescript(**options: bool) -> Callable[[Path], str]:
     return compile_all
 
 
-def openapi_generator(name: str, *options: str) -> Callable[[Path], str]:
+def openapi_generator(name: str, into: str = "") -> Callable[..., str]:
     """Generates with openapi-generator, which looks at the document first, too."""
-    return lambda folder: run("java", *JAVA, "-jar", generator_program(), "generate", "--input-spec", DOCUMENT,
-                              "--generator-name", name, "--output", folder, *options)  # fmt: skip
+
+    def generate(folder: Path, *options: str) -> str:
+        return run("java", *JAVA, "-jar", generator_program(), "generate", "--input-spec", DOCUMENT,
+                   "--generator-name", name, "--output", folder / into, *options)  # fmt: skip
+
+    return generate
 
 
-def python_client(folder: Path) -> str:
-    """Leaves nothing out: that would be a warning."""
+def python_client(folder: Path, *options: str) -> str:
     return run(PYTHON, "-m", "openapi_python_client", "generate", "--path", DOCUMENT, "--config",
-               HERE / "openapi-python-client.yaml", "--output-path", folder / "client", "--meta", "none",
-               "--fail-on-warning")  # fmt: skip
+               HERE / "openapi-python-client.yaml", "--output-path", folder / "tenantry_client", *options)  # fmt: skip
+
+
+def openapi_typescript(folder: Path, *options: str) -> str:
+    return node("openapi-typescript/bin/cli.js", DOCUMENT, "--output", folder / "schema.ts", *options)
+
+
+def hey_api(folder: Path, *options: str) -> str:
+    return node("@hey-api/openapi-ts/bin/run.js", "--input", DOCUMENT, "--output", folder / "client", *options,
+                folder=folder)  # fmt: skip
+
+
+def orval(folder: Path, *options: str) -> str:
+    return node("orval/dist/bin/orval.mjs", "--input", DOCUMENT, "--output", folder / "api.ts", *options, folder=folder)
 
 
 def mypy(folder: Path) -> str:
@@ -92,10 +118,11 @@ def python_modules(folder: Path) -> str:
 def javac(folder: Path) -> str:
     """Without a warning, but for those of its templates: of serial numbers, and of a Jackson newer than theirs."""
     jars = [DEBIAN_JAVA / f"{name}.jar" for name in ("jakarta-annotation-api", "httpmime", "httpclient", "httpcore")]
+    (folder / "needs").write_text(f"-cp {':'.join(map(str, ['classes', generator_program(), *jars]))}")
     options = [f"-J{option}" for option in JAVA]
     run("javac", *options, "-Xlint:all,-processing,-classfile,-path,-serial,-deprecation", "-Werror", "-proc:none",
-        "-d", folder / "classes", "-cp", ":".join(map(str, [generator_program(), *jars])),
-        *(folder / "src" / "main").rglob("*.java"))  # fmt: skip
+        "-encoding", "UTF-8", "-d", "classes", "@needs", *folder.glob("*.java"),
+        *(folder / "src" / "main").rglob("*.java"), folder=folder)  # fmt: skip
     return size_of(folder / "src" / "main", "java")
 
 
@@ -110,12 +137,14 @@ def kotlinc(folder: Path) -> str:
 
 
 def go(folder: Path) -> str:
-    """Compiles, and looks for what compiles but is likely wrong."""
-    shutil.rmtree(folder / "test")
-    settings = {"GO111MODULE": "off", "GOFLAGS": "", "GOPATH": "/usr/share/gocode"}
-    run("go", "build", ".", folder=folder, settings=settings)
-    run("go", "vet", ".", folder=folder, settings=settings)
-    return size_of(folder, "go")
+    """Compiles, and looks for what compiles but is likely wrong. Whoever has compiled the same before is soon done."""
+    client = folder / "src" / "tenantry"
+    shutil.rmtree(client / "test")
+    settings = {"GO111MODULE": "off", "GOFLAGS": "-trimpath", "GOPATH": f"{folder}:/usr/share/gocode"}
+    run("go", "build", "-o", "flows", "flows.go", folder=folder, settings=settings)
+    for what in ("tenantry", "flows.go"):
+        run("go", "vet", what, folder=folder, settings=settings)
+    return size_of(client, "go")
 
 
 def php(folder: Path) -> str:
@@ -124,15 +153,39 @@ def php(folder: Path) -> str:
 
 
 CLIENTS: Final[dict[str, Client]] = {
-    "kotlin": Client(openapi_generator("kotlin", "--additional-properties=serializationLibrary=jackson"), kotlinc),
-    "go": Client(openapi_generator("go", "--additional-properties=enumClassPrefix=true"), go),
+    "kotlin": Client(openapi_generator("kotlin"), kotlinc,
+                     ["--additional-properties=serializationLibrary=jackson,enumUnknownDefaultCase=true"]),
     "java": Client(
-        openapi_generator("java", "--additional-properties=library=native,useJakartaEe=true,openApiNullable=false",
-                          # its unions cannot hold a list
-                          "--schema-mappings=SearchCondition_value=Object,ShownCondition_value=Object"),
+        openapi_generator("java"),
         javac,
+        ["--additional-properties=library=native,useJakartaEe=true,openApiNullable=false,"
+         "enumUnknownDefaultCase=true,useOneOfDiscriminatorLookup=true,useSingleRequestParameter=static,"
+         "invokerPackage=tenantry,apiPackage=tenantry.api,modelPackage=tenantry.model",
+         "--parameter-name-mappings=wait=waitFor",  # a method called `wait` cannot be
+         "--schema-mappings=SearchCondition_value=Object,ShownCondition_value=Object"],  # its unions hold no list
+        "Flows.java",
+        ["java", *JAVA, "-Dfile.encoding=UTF-8", "@needs", "Flows"],
     ),
-    "openapi-python-client": Client(python_client, mypy, "openapi_python_client.py", PYTHON),
+    "go": Client(
+        openapi_generator("go", into="src/tenantry"),
+        go,
+        # unless told, it refuses fields that are new, and has room for seven digits of a number
+        ["--additional-properties=packageName=tenantry,enumClassPrefix=true,enumUnknownDefaultCase=true,"
+         "disallowAdditionalPropertiesIfNotPresent=false,useOneOfDiscriminatorLookup=true",
+         "--type-mappings=number=float64"],
+        "flows.go",
+        ["./flows"],
+    ),
+    "openapi-python-client": Client(
+        python_client,
+        mypy,
+        ["--meta=none", "--fail-on-warning"],  # of what it leaves out
+        "flows.py",
+        [PYTHON, "flows.py"],
+    ),
+    # unless told, what has a default must be given
+    "openapi-typescript": Client(openapi_typescript, typescript(), ["--default-non-nullable=false"],
+                                 "flows.ts", [NODE, "flows.ts"]),
     "python": Client(openapi_generator("python"), python_modules),
     "typescript-fetch": Client(
         openapi_generator("typescript-fetch"),
@@ -144,21 +197,11 @@ CLIENTS: Final[dict[str, Client]] = {
         openapi_generator("typescript-axios"),
         typescript(exactOptionalPropertyTypes=False),  # its own runtime is not written for it
     ),
-    "openapi-typescript": Client(
-        lambda folder: node("openapi-typescript/bin/cli.js", DOCUMENT, "--output", folder / "schema.ts",
-                            "--default-non-nullable=false"),  # else what has a default must be given
-        typescript(),
-        "openapi-fetch.ts",
-    ),
     "hey-api": Client(
-        lambda folder: node("@hey-api/openapi-ts/bin/run.js", "--input", DOCUMENT, "--output", folder / "client",
-                            "--client", "@hey-api/client-fetch", folder=folder),
+        hey_api,
         typescript(exactOptionalPropertyTypes=False),  # its own runtime, which it copies, is not written for it
+        ["--client=@hey-api/client-fetch"],
     ),
-    "orval": Client(
-        lambda folder: node("orval/dist/bin/orval.mjs", "--input", DOCUMENT, "--output", folder / "api.ts",
-                            "--client", "fetch", "--mode", "tags-split", folder=folder),
-        typescript(),
-    ),
+    "orval": Client(orval, typescript(), ["--client=fetch", "--mode=tags-split"]),
 }  # fmt: skip
 """Every generator whose clients must compile. The slowest first: a stage that begins late ends late."""

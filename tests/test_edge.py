@@ -838,8 +838,8 @@ async def served(settings: Settings) -> AsyncGenerator[Served]:
     async with running(settings) as world:
         there = await scene(world)
         listening = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(world.app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
-                                server_header=False)  # fmt: skip
+        config = uvicorn.Config(world.app, http="app.protocol:Protocol", ws="none", lifespan="off", log_config=None,
+                                access_log=False, server_header=False)  # fmt: skip
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[listening]))
         head = f"POST {there.address(CREATE)} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -1071,3 +1071,59 @@ async def test_in_development_only_this_machine_has_a_name(world: World):
         for host, status in (("evil.example", 400), ("evil.example:8000", 400), ("127.0.0.1.evil.example", 400),
                              ("127.0.0.1:8000", 200), ("localhost", 200), ("[::1]:8000", 200)):  # fmt: skip
             assert (await anonymous.get(path, headers={"Host": host})).status_code == status, host
+
+
+# --- offers of another protocol ---
+
+OFFER = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+"""What Java's HttpClient begins with."""
+
+
+@pytest.mark.slow
+async def test_offer_of_another_protocol_is_passed_over_and_the_body_read(settings: Settings):
+    async with served(settings) as there, there.connect() as raw:
+        for name, framing in (
+            ("A", "Content-Length: 12\r\n\r\n%s"),
+            ("B", "Transfer-Encoding: chunked\r\n\r\nc\r\n%s\r\n0\r\n\r\n"),
+        ):
+            request = there.head + OFFER + framing % f'{{"name":"{name}"}}'
+            await raw.send(request.encode())
+            status, _, body = await raw.answer()
+            assert (status, json.loads(body)["name"]) == (201, name)
+        head, _, body = (there.head + OFFER + 'Content-Length: 12\r\n\r\n{"name":"C"}').partition("\r\n\r\n")
+        for part in (
+            head[:100],
+            head[100:-10],
+            head[-10:],
+            "\r\n\r\n",
+            body[:5],
+            body[5:],
+        ):  # in whichever pieces it comes
+            await raw.send(part.encode())
+            await asyncio.sleep(0.02)
+        assert (await raw.answer())[0] == 201
+        await there.works()
+
+
+@pytest.mark.slow
+async def test_many_offers_in_one_go_are_answered_in_order(settings: Settings):
+    async with served(settings) as there, there.connect() as raw:
+        await raw.send(f"GET /health/live HTTP/1.1\r\nHost: localhost\r\n{OFFER}\r\n".encode() * 500)
+        for _ in range(500):
+            assert (await raw.answer())[0] == 200
+        last = f"GET /health/live HTTP/1.1\r\nHost: localhost\r\n{OFFER.replace('Upgrade,', 'close, Upgrade,')}\r\n"
+        await raw.send(last.encode())
+        status, headers, _ = await raw.answer()
+        assert (status, headers["connection"]) == (200, "close")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "body", ["Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}", "Transfer-Encoding: chunked\r\n\r\nx"]
+)
+async def test_offer_hides_no_request_that_cannot_be_read(settings: Settings, body: str):
+    async with served(settings) as there:
+        async with there.connect() as raw:
+            await raw.send((there.head + OFFER + body).encode())
+            assert (await raw.answer())[0] == 400
+        await there.works()

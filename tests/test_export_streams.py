@@ -162,7 +162,7 @@ async def standing(settings: Settings, owner: Owner, rows: int, **changed: Any) 
         await fill(owner, partner, rows)
         door = socket.create_server(("127.0.0.1", 0))
         door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
-        config = uvicorn.Config(world.app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
+        config = uvicorn.Config(world.app, http="app.protocol:Protocol", ws="none", lifespan="off", log_config=None, access_log=False,
                                 timeout_graceful_shutdown=2)  # fmt: skip
         async with _Server(config).running(door):
             yield Stand(world, owner, partner, door, await world.token("Anna"))

@@ -343,7 +343,7 @@ async def served(world: World) -> AsyncGenerator[str]:
     """Address of the app behind a real server."""
     door = socket.create_server(("127.0.0.1", 0))
     door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
-    config = uvicorn.Config(world.app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
+    config = uvicorn.Config(world.app, http="app.protocol:Protocol", ws="none", lifespan="off", log_config=None, access_log=False,
                             timeout_graceful_shutdown=2)  # fmt: skip
     async with _Server(config).running(door):
         yield f"http://127.0.0.1:{door.getsockname()[1]}"

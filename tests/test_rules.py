@@ -96,6 +96,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tidying": set(),
     "lanes": {"access", "db", "problems", "recent", "rest", "strict"},
     "queues": {"problems"},
+    "protocol": set(),
     "turnstile": {"access", "bearer", "express", "idempotency", "lines", "models", "policy", "problems", "queues", "recent", "records", "standing"},
     "door": {"access", "bearer", "express", "lines", "models", "policy", "recent", "records", "standing"},
     "routers": {"access", "config", "db", "delivering", "door", "downloads", "express", "faults", "follows", "gate", "idempotency", "lanes", "metrics", "models",
