@@ -26,6 +26,8 @@ from tests.conftest import PASSWORD, World, problem, running
 
 NEW_PASSWORD = "nine purple lanterns"
 DIALOGUES = ("/register", "/reset-password")
+DRAWING = 60_000
+"""Milliseconds in which Swagger UI must have read the contract: four seconds on a machine that does nothing else."""
 PAGES = ("/", *DIALOGUES, "/docs", "/problems", "/problems/not_found", "/dev/mail")
 
 
@@ -412,7 +414,7 @@ async def test_every_page_fits_a_phone_and_breaks_no_rule_of_its_own(site: Site)
         for path in PAGES:
             await window.open(path)
             await window.page.wait_for_load_state("networkidle")
-            await expect(window.page.locator("h1:visible, .swagger-ui .opblock").first).to_be_visible()
+            await expect(window.page.locator("h1:visible, .swagger-ui .opblock").first).to_be_visible(timeout=DRAWING)
             assert (path, await window.too_wide()) == (path, [])
         link = await window.link_of_mail(f"{'n' * 60}@example.com", "Nordwerk")
         await window.page.locator("details").last.click()
@@ -466,7 +468,7 @@ async def test_documentation_works_offline_and_its_operations_can_be_tried(site:
     async with site.window(refused=["GET /v1/me 401"]) as window:
         page = await window.open("/docs")
         operations = sum(len(item) for item in site.world.app.openapi()["paths"].values())
-        await expect(page.locator(".opblock")).to_have_count(operations)
+        await expect(page.locator(".opblock")).to_have_count(operations, timeout=DRAWING)
 
         async def execute(tag: str, operation: str) -> str:
             await page.locator(".operation-filter-input").fill(tag)  # drawing all of them takes its time
@@ -512,11 +514,11 @@ async def test_problem_page_leads_to_the_operation_in_the_documentation(site: Si
         page = await window.open("/problems")
         await page.get_by_role("link", name="not_a_member").click()
         await page.get_by_role("link", name="switchAccount").click()
-        await expect(page.locator("#operations-accounts-switchAccount.is-open")).to_be_visible()
-        await page.get_by_role("link", name="Problems, by code").click()
+        await expect(page.locator("#operations-accounts-switchAccount.is-open")).to_be_visible(timeout=DRAWING)
+        await page.get_by_role("link", name="Problems, by code").click(timeout=DRAWING)
         await page.get_by_role("link", name="too_many_api_clients").click()
         await page.get_by_role("link", name="createApiClient").click()
-        await expect(page.locator("#operations-api_clients-createApiClient.is-open")).to_be_visible()
+        await expect(page.locator("#operations-api_clients-createApiClient.is-open")).to_be_visible(timeout=DRAWING)
 
 
 async def test_guides_are_linked_to_where_the_settings_say_that_they_are(settings: Settings):
