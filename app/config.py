@@ -37,6 +37,11 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(default=Path(".data"), description="Embedded database, keys and the development mailbox.")
     public_url: str = Field(default="", description="Address in links and tokens; none: made of HOST and PORT.")
+    guides_url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="Where the guides (`make site`) can be read: `/docs` and the first page link to it; none: no link.",
+    )
     smtp_url: SecretStr | None = Field(
         default=None,
         description="smtp://user:password@host:587 (STARTTLS when offered) or smtps://…; none: mailbox page.",

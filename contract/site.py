@@ -26,7 +26,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    return OUTSIDE.sub(r"`\1`", markdown)
+    return OUTSIDE.sub(r"`\1`", markdown.replace("](../README.md", "](index.md"))
 
 
 def page_of(kind: type[Problem]) -> str:

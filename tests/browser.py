@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import socket
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.async_api import Browser, BrowserContext, Page, Request, Response, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Error, Page, Request, Response, async_playwright, expect
 
 from app.config import Settings
+from tests import promises
 from tests.conftest import World, running
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
@@ -46,6 +47,7 @@ class Window:
     """Answers of 400 and above, as `POST /v1/sessions 401`."""
     complaints: list[str] = field(default_factory=list[str])
     """Errors and warnings of scripts and policies."""
+    answers: list[Response] = field(default_factory=list[Response])
 
     def watch(self) -> None:
         self.context.on("request", lambda request: self.requests.append(request))  # playwright takes no built-in
@@ -54,12 +56,22 @@ class Window:
         self.context.on("console", lambda message: self._note(message.type, message.text))
 
     def _note_answer(self, response: Response) -> None:
+        self.answers.append(response)
         if response.status >= 400:
             self.refused.append(f"{response.request.method} {urlsplit(response.url).path} {response.status}")
 
     def _note(self, kind: str, text: str) -> None:
         if kind in ("error", "warning", "assert") and not text.startswith(NOT_REFUSED):
             self.complaints.append(text)
+
+    async def keep_promises(self) -> None:
+        """Raises Broken: an answer said what the contract does not. Bodies of pages that were left are gone."""
+        for answer in self.answers:
+            if answer.url.startswith(f"{self.site.url}/"):
+                headers, body = answer.headers, None
+                with suppress(Error):
+                    body = await answer.body()
+                promises.heard(answer.request.method, answer.url, answer.status, headers, body)
 
     def sent(self) -> list[str]:
         """The addresses of all requests, without those that a policy of the page kept from leaving."""
@@ -120,6 +132,7 @@ class Site:
             window = Window(self, context, await context.new_page())
             window.watch()
             yield window
+            await window.keep_promises()
             away = [url for url in window.sent() if not url.startswith((f"{self.url}/", "data:", "blob:"))]
             found = (away, window.complaints, sorted(window.refused))
             assert found == ([], [], sorted(refused)), found

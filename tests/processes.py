@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,14 +85,13 @@ class Shell:
     def wait(self, process: subprocess.Popen[str], path: str = "/health/ready") -> None:
         """Until it answers with 200."""
         give_up = time.monotonic() + SECONDS
-        while time.monotonic() < give_up:
-            assert process.poll() is None, self.output
-            try:
-                if httpx.get(self.url + path, trust_env=False).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.02)
+        with self.client() as client:
+            while time.monotonic() < give_up:
+                assert process.poll() is None, self.output
+                with suppress(httpx.TransportError):
+                    if client.get(path).status_code == 200:
+                        return
+                time.sleep(0.02)
         raise AssertionError(f"no answer in {SECONDS} s: {self.output}")
 
     def databases(self) -> list[psutil.Process]:
@@ -118,11 +117,22 @@ class Shell:
         return (self.data / "keys" / "operator-password").read_text()
 
     @contextmanager
-    def operator(self) -> Generator[httpx.Client]:
-        """A client that is logged in as the operator."""
+    def client(self) -> Generator[httpx.Client]:
+        """A client that has not logged in."""
         hooks: Any = {"response": [promises.kept_at_once]}
         with httpx.Client(base_url=self.url, trust_env=False, timeout=SECONDS, event_hooks=hooks) as client:
-            made = client.post("/v1/sessions", json={"email": "operator@example.com", "password": self.password})
+            yield client
+
+    @contextmanager
+    def logged_in(self, email: str, password: str) -> Generator[httpx.Client]:
+        with self.client() as client:
+            made = client.post("/v1/sessions", json={"email": email, "password": password})
             assert made.status_code == 201, made.text
             client.headers["Authorization"] = f"Bearer {made.json()['access_token']}"
+            yield client
+
+    @contextmanager
+    def operator(self) -> Generator[httpx.Client]:
+        """A client that is logged in as the operator."""
+        with self.logged_in("operator@example.com", self.password) as client:
             yield client

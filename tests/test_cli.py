@@ -223,7 +223,8 @@ def test_two_server_processes_share_one_database_and_their_figures(shell: Shell)
         for n in range(20):
             create(shell, f"Partner {n}")
         assert len(partners(shell)) == 20
-        shown = httpx.get(f"{shell.url}/metrics", trust_env=False)
+        with shell.client() as api:
+            shown = api.get("/metrics")
         assert shown.status_code == 200
         made = [line for line in shown.text.splitlines() if 'operation="create_partner"' in line and "_total" in line]
         assert sum(float(line.rpartition(" ")[2]) for line in made) == 20
@@ -251,7 +252,8 @@ def test_production_needs_the_newest_migration_before_it_serves(shell: Shell):
     process = shell.start("serve", **PRODUCTION)
     try:
         shell.wait(process)
-        assert httpx.get(f"{shell.url}/dev/mail", trust_env=False).status_code == 404
+        with shell.client() as api:
+            assert api.get("/dev/mail").status_code == 404
         assert "operator@" not in shell.output
     finally:
         process.send_signal(signal.SIGTERM)
@@ -297,14 +299,10 @@ def test_operator_made_at_the_shell_logs_in_and_creates_partners(shell: Shell):
         refused(operator(shell, "short", "--email", "b@example.com", "--name", "B"), "At least 12")
         refused(operator(shell, "password1234", "--email", "b@example.com", "--name", "B"), "guess")
         refused(operator(shell, STRONG, "--email", "nowhere", "--name", "B"), "e-mail address")
-        with shell.serving():
-            log_in = {"email": "ada@example.com", "password": STRONG}
-            made = httpx.post(f"{shell.url}/v1/sessions", json=log_in, trust_env=False).json()
-            headers = {"Authorization": f"Bearer {made['access_token']}"}
-            created = httpx.post(f"{shell.url}/v1/partners", json={"name": "X"}, headers=headers, trust_env=False)
-            assert created.status_code == 201
-            log_in["email"] = "b@example.com"
-            assert httpx.post(f"{shell.url}/v1/sessions", json=log_in, trust_env=False).status_code == 401
+        with shell.serving(), shell.logged_in("ada@example.com", STRONG) as api:
+            assert api.post("/v1/partners", json={"name": "X"}).status_code == 201
+            nobody = {"email": "b@example.com", "password": STRONG}
+            assert api.post("/v1/sessions", json=nobody).status_code == 401
 
 
 async def test_log_that_was_changed_behind_its_back_is_named_and_ends_with_1(shell: Shell):
@@ -327,9 +325,7 @@ def test_demo_makes_one_partner_with_accounts_once(shell: Shell, demo: str):
         email, password = next(line.split()[:2] for line in demo.splitlines() if "partner_admin" in line)
         with shell.serving():
             assert partners(shell) == ["Sensorhaus GmbH"]
-            with httpx.Client(base_url=shell.url, trust_env=False) as api:
-                made = api.post("/v1/sessions", json={"email": email, "password": password}).json()
-                api.headers["Authorization"] = f"Bearer {made['access_token']}"
+            with shell.logged_in(email, password) as api:
                 (mine,) = api.get("/v1/me").json()["partners"]
                 every = ["active", "suspended", "archived"]
                 table = api.get(f"/v1/partners/{mine['id']}/accounts",

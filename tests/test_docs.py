@@ -3,16 +3,13 @@
 `python -m tests.test_docs` (`make docs`) prints the tables anew.
 """
 
-import json
 import re
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any, cast, get_args
 from urllib.parse import unquote
 
 import annotated_types
-import httpx
 import pytest
 import yaml
 from jose import JWTError
@@ -21,10 +18,8 @@ from app.config import Settings
 from app.event_types import FEED
 from app.policy import GRANTS, Role
 from app.sheets.table import FLAWS, REFUSALS
-from tests.conftest import ROOT
-from tests.processes import Shell
+from tests.conftest import ROOT, World, problem
 
-NEXT = "--- next block ---"
 DOCS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
@@ -164,76 +159,33 @@ def test_every_code_of_an_import_is_explained():
 # --- snippets ---
 
 
-@pytest.mark.slow
-def test_snippet_of_the_docs_verifies_the_token_of_an_account_and_no_other():
+async def test_snippet_of_the_docs_verifies_the_token_of_an_account_and_no_other(world: World):
     text = (ROOT / "docs" / "verifying-account-tokens.md").read_text()
     (snippet,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert 'ISSUER = "https://tenantry.example.com"' in snippet
-    with tempfile.TemporaryDirectory(prefix="tenantry-docs-") as home:
-        shell = Shell(Path(home))
-        with shell.serving(), shell.operator() as api:
-            partner = api.post("/v1/partners", json={"name": "P"}).json()
-            account = api.post(f"/v1/partners/{partner['id']}/accounts", json={"name": "A"}).json()
-            inside = api.post(f"/v1/partners/{partner['id']}/accounts/{account['id']}/switch").json()["access_token"]
-            names: dict[str, Any] = {}
-            exec(snippet.replace("https://tenantry.example.com", shell.url), names)
-            claims = names["account_of"](inside)
-            assert (claims["partner_id"], claims["account_id"]) == (partner["id"], account["id"])
-            assert claims["role"] == "account_admin"
-            table = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
-            documented = {word for row in table for word in re.findall(r"`(\w+)`", row)}
-            assert set(claims) == documented
-            session = api.headers["Authorization"].removeprefix("Bearer ")
-            head, body, signature = inside.split(".")
-            forged = f"{head}.{body}.{signature[::-1]}"
-            for token in (session, forged, "nonsense"):
-                with pytest.raises(JWTError):
-                    names["account_of"](token)
-            here = f"{shell.url}/v1/partners/{partner['id']}/accounts/{account['id']}"
-            bearer = {"Authorization": f"Bearer {inside}"}
-            assert httpx.get(here, headers=bearer, trust_env=False).json()["status"] == "active"
-            assert api.delete("/v1/sessions").status_code == 204
-            assert httpx.get(here, headers=bearer, trust_env=False).status_code == 401
-
-
-@pytest.mark.slow
-def test_snippets_on_api_clients_let_a_program_in():
-    """The commands, pasted into one shell as after the README's tour, and the program in their midst."""
-    text = (ROOT / "docs" / "api-clients.md").read_text()
-    blocks = re.findall(r"^```(bash|python)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    pick = (ROOT / "README.md").read_text().partition("\npick()")[2].partition("\n")[0]
-    with tempfile.TemporaryDirectory(prefix="tenantry-docs-") as home:
-        shell = Shell(Path(home))
-        with shell.serving(), shell.operator() as api:
-            partner = api.post("/v1/partners", json={"name": "P"}).json()["id"]
-            account = api.post(f"/v1/partners/{partner}/accounts", json={"name": "A"})
-            (shell.home / "account.json").write_text(account.text)
-            token = api.headers["Authorization"].removeprefix("Bearer ")
-            names = {"API": shell.url, "PARTNER": partner, "OPERATOR": token, "ANNA": f"Authorization: Bearer {token}",
-                     "JSON": "Content-Type: application/json"}  # fmt: skip
-            script = f"set -euo pipefail\npick() {pick}\n"
-            for kind, block in blocks:
-                code = (
-                    block
-                    if kind == "bash"
-                    else f"cat > program.py << 'END'\n{block}print(TOKEN)\nEND\npython3 program.py\n"
-                )
-                script += f"{code}echo; echo '{NEXT}'\n"
-            done = subprocess.run(["bash", "-c", script], cwd=home, env=shell.environment | names, capture_output=True,
-                                  text=True, check=False)  # fmt: skip
-            assert done.returncode == 0, done.stderr
-            made, listed, tokens, key, had, changed, service = [s.strip() for s in done.stdout.split(NEXT)[:-1]]
-            assert (made, key) == ("", ""), "what is shown once goes into files"
-            assert [row["name"] for row in json.loads(listed)["items"]] == ["A"]
-            scopes = [json.loads(answer)["scope"] for answer in tokens.replace("}{", "}\n{").splitlines()]
-            assert scopes == ["account:list", "account:list account:read"]
-            assert had.count(".") == 2
-            shown = json.loads(changed)["credentials"]
-            assert [c["kind"] for c in shown] == ["secret", "public_key", "secret"]
-            assert [c["expires_at"] is None for c in shown] == [True, False, False]
-            assert "items" in json.loads(service)
-            accounts, bearer = f"{shell.url}/v1/partners/{partner}/accounts", {"Authorization": f"Bearer {had}"}
-            assert httpx.get(accounts, headers=bearer, trust_env=False).status_code == 401, "revoked"
+    acme = await world.partner(Anna=Role.PARTNER_ADMIN)
+    here = f"/v1/partners/{acme.id}/accounts/{(await world.account(acme, by='Anna')).id}"
+    anna = await world.client("Anna")
+    inside = (await anna.post(f"{here}/switch")).json()["access_token"]
+    fetched = 'json.load(urlopen(f"{ISSUER}/.well-known/jwks.json"))'
+    assert snippet.count(fetched) == snippet.count('ISSUER = "http://127.0.0.1:8000"') == 1
+    names: dict[str, Any] = {"KEYS": (await anna.get("/.well-known/jwks.json")).json()}
+    exec(snippet.replace("http://127.0.0.1:8000", world.settings.url).replace(fetched, "KEYS"), names)
+    claims = names["account_of"](inside)
+    assert (f"/v1/partners/{claims['partner_id']}/accounts/{claims['account_id']}", claims["role"]) == (
+        here,
+        "account_admin",
+    )
+    table = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    assert set(claims) == {word for row in table for word in re.findall(r"`(\w+)`", row)}
+    session = anna.headers["Authorization"].removeprefix("Bearer ")
+    head, body, signature = inside.split(".")
+    for token in (session, f"{head}.{body}.{signature[::-1]}", "nonsense"):
+        with pytest.raises(JWTError):
+            names["account_of"](token)
+    service = await world.client(token=inside)
+    assert (await service.get(here)).json()["status"] == "active"
+    assert (await anna.delete("/v1/sessions")).status_code == 204
+    assert problem(await service.get(here)) == (401, "unauthenticated")
 
 
 # --- what is handed on ---

@@ -28,6 +28,7 @@ from sqlalchemy import make_url, select
 from app.config import Settings
 from app.models import PLATFORM, Event, WebhookDelivery, utc_now
 from app.policy import Role
+from tests import promises
 from tests.conftest import Server, World, problem, running
 from tests.contract import CONTRACT, meant, parameters_of
 
@@ -787,8 +788,12 @@ class Raw:
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    asked: tuple[str, str] = ("GET", "/")
+    """Method and address of the latest request."""
 
     async def send(self, data: bytes) -> None:
+        if found := re.match(rb"([A-Z]+) (/\S*) HTTP/1\.1\r\n", data):
+            self.asked = (found[1].decode(), quote(found[2].partition(b"?")[0], safe="/%"))
         self.writer.write(data)
         with suppress(ConnectionError):
             await self.writer.drain()
@@ -799,7 +804,10 @@ class Raw:
         first, *lines = head.split("\r\n")
         headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines if line)}
         length = int(headers.get("content-length", 0))
-        return int(first.split()[1]), headers, await asyncio.wait_for(self.reader.readexactly(length), 10)
+        status, body = int(first.split()[1]), await asyncio.wait_for(self.reader.readexactly(length), 10)
+        if "x-request-id" in headers:  # else the server refused what is no HTTP
+            promises.heard(*self.asked, status, headers, body)
+        return status, headers, body
 
     async def refusal(self) -> tuple[int, str]:
         """The next answer, which must be a problem document."""

@@ -25,6 +25,7 @@ from app.services import columns, exports, lists
 from app.services.exports import Asked
 from app.sheets import CsvWriter
 from app.tenancy import confine
+from tests import promises
 from tests.conftest import PROMISES, Owner, World, problem, running
 from tests.test_tenancy import two_partners
 
@@ -106,7 +107,9 @@ class Stand:
         request = f"GET {self.path(kind, partner)} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token or self.token}\r\n\r\n"
         writer.write(request.encode())
         try:
-            yield Raw(reader, writer, await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20))
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+            promises.head_heard("GET", self.path(kind, partner), head)
+            yield Raw(reader, writer, head)
         finally:
             writer.transport.abort()
 

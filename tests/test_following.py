@@ -26,6 +26,7 @@ from app.config import Settings
 from app.models import PLATFORM, Partner, PartnerMember, Session, User, utc_now
 from app.models.partner import PartnerStatus
 from app.policy import Role
+from tests import promises
 from tests.conftest import PROMISES, Owner, Server, World, problem, running
 from tests.processes import Shell
 
@@ -292,7 +293,7 @@ def test_end_of_the_process_ends_waiting_at_once():
             partner = api.post("/v1/partners", json={"name": "P"}).json()
             at = f"{shell.url}/v1/partners/{partner['id']}/events"
             headers = {"Authorization": api.headers["Authorization"]}
-            with httpx.stream("GET", f"{at}/stream", headers=headers, trust_env=False, timeout=40) as stream:
+            with api.stream("GET", f"{at}/stream") as stream:
                 lines = stream.iter_lines()
                 assert next(lines) == "retry: 2000"
                 end = until_still(api, at)  # an operator's look is an event itself
@@ -519,7 +520,7 @@ async def test_reader_that_stands_still_holds_no_connection_and_little_memory(wo
         token = await world.token("Anna")
         writer.write(f"GET {at}/events/stream?after={end} HTTP/1.1\r\nHost: localhost\r\n"
                      f"Authorization: Bearer {token}\r\n\r\n".encode())  # fmt: skip
-        await reader.readuntil(b"\r\n\r\n")
+        promises.head_heard("GET", f"{at}/events/stream", await reader.readuntil(b"\r\n\r\n"))
         await asyncio.sleep(1)
         read: list[int] = []
         looked = follows.Follower.look

@@ -25,7 +25,7 @@ from tests.test_tokens import PATHS, Mint, b64, configured, es256, hs256, mint_o
 
 R = Role
 DOCUMENT = (ROOT / "docs" / "licence-file.md").read_text()
-ISSUER = "https://tenantry.example.com"
+ISSUER = "http://127.0.0.1:8000"
 CASES = """
 import { readFileSync } from "node:fs";
 import { verified, limits } from "./verifier.mjs";

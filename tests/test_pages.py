@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from httpx import AsyncClient
 from playwright.async_api import Page, expect
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from pyotp.totp import TOTP
 from sqlalchemy import update
 
@@ -26,6 +26,8 @@ from tests.conftest import PASSWORD, World, problem, running
 
 NEW_PASSWORD = "nine purple lanterns"
 DIALOGUES = ("/register", "/reset-password")
+DRAWING = 60_000
+"""Milliseconds in which Swagger UI must have read the contract: four seconds on a machine that does nothing else."""
 PAGES = ("/", *DIALOGUES, "/docs", "/problems", "/problems/not_found", "/dev/mail")
 
 
@@ -412,7 +414,7 @@ async def test_every_page_fits_a_phone_and_breaks_no_rule_of_its_own(site: Site)
         for path in PAGES:
             await window.open(path)
             await window.page.wait_for_load_state("networkidle")
-            await expect(window.page.locator("h1:visible, .swagger-ui .opblock").first).to_be_visible()
+            await expect(window.page.locator("h1:visible, .swagger-ui .opblock").first).to_be_visible(timeout=DRAWING)
             assert (path, await window.too_wide()) == (path, [])
         link = await window.link_of_mail(f"{'n' * 60}@example.com", "Nordwerk")
         await window.page.locator("details").last.click()
@@ -436,6 +438,8 @@ async def test_every_page_forbids_what_it_does_not_need(world: World):
         policy = dict(rule.split(" ", 1) for rule in answer.headers["content-security-policy"].split("; "))
         assert (policy["default-src"], policy["script-src"]) == ("'none'", "'self'")
         assert (policy["frame-ancestors"], policy["form-action"]) == ("'none'", "'none'")
+        more = {"/docs": ("'self' 'unsafe-inline'", "'self' data:")}.get(path, ("'self'", "'self'"))
+        assert (policy["style-src"], policy["img-src"], policy["connect-src"]) == (*more, "'self'")
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert answer.headers["cache-control"] == "no-cache"
         assert not re.search(r"<script(?![^>]* src=)|\son\w+=|https?://", answer.text), path
@@ -460,13 +464,14 @@ async def test_page_file_is_sent_again_only_when_it_changed(world: World):
 
 @pytest.mark.slow
 async def test_documentation_works_offline_and_its_operations_can_be_tried(site: Site):
-    token = await site.world.token("Anna")
+    token = await site.world.token("Olivia", operator=True)
     async with site.window(refused=["GET /v1/me 401"]) as window:
         page = await window.open("/docs")
         operations = sum(len(item) for item in site.world.app.openapi()["paths"].values())
-        await expect(page.locator(".opblock")).to_have_count(operations)
+        await expect(page.locator(".opblock")).to_have_count(operations, timeout=DRAWING)
 
         async def execute(tag: str, operation: str) -> str:
+            await page.locator(".operation-filter-input").fill(tag)  # drawing all of them takes its time
             block = page.locator(f"#operations-{tag}-{operation}")
             if not await block.locator(".execute").count():
                 await block.locator(".opblock-summary-control").click()
@@ -489,7 +494,18 @@ async def test_documentation_works_offline_and_its_operations_can_be_tried(site:
         await page.locator("#operations-me-getMe .btn-clear").click()
         me = await execute("me", "getMe")
         assert me.startswith("200")
-        assert '"anna@example.com"' in me
+        assert '"olivia@example.com"' in me
+
+        for _ in range(2):  # as it is filled in: no key that was used before goes along
+            made = await execute("partners", "createPartner")
+            assert made.startswith("201")
+            assert '"Sensorhaus GmbH"' in made
+            await page.locator("#operations-partners-createPartner .btn-clear").click()
+        listed = await execute("partners", "listPartners")  # nor a cursor, nor a filter
+        assert listed.startswith("200")
+        assert listed.count('"Sensorhaus GmbH"') == 2
+        words = page.locator("#operations-partners-listPartners .parameters")
+        await expect(words.filter(has_text="Example: name:contains:nord").first).to_be_visible()
 
 
 @pytest.mark.slow
@@ -498,7 +514,22 @@ async def test_problem_page_leads_to_the_operation_in_the_documentation(site: Si
         page = await window.open("/problems")
         await page.get_by_role("link", name="not_a_member").click()
         await page.get_by_role("link", name="switchAccount").click()
-        await expect(page.locator("#operations-accounts-switchAccount.is-open")).to_be_visible()
+        await expect(page.locator("#operations-accounts-switchAccount.is-open")).to_be_visible(timeout=DRAWING)
+        await page.get_by_role("link", name="Problems, by code").click(timeout=DRAWING)
+        await page.get_by_role("link", name="too_many_api_clients").click()
+        await page.get_by_role("link", name="createApiClient").click()
+        await expect(page.locator("#operations-api_clients-createApiClient.is-open")).to_be_visible(timeout=DRAWING)
+
+
+async def test_guides_are_linked_to_where_the_settings_say_that_they_are(settings: Settings):
+    address = "https://guides.example.com/tenantry/"
+    for given in ("", address):
+        async with running(settings.model_copy(update={"guides_url": given})) as world:
+            api = await world.client()
+            for path in ("/", "/docs"):
+                assert (f'href="{address}"' in (await api.get(path)).text) == bool(given), path
+    with pytest.raises(ValidationError, match="guides_url"):
+        Settings(_env_file=None, guides_url="javascript:alert(1)")  # pyright: ignore[reportCallIssue]
 
 
 # --- problems ---

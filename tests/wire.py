@@ -6,6 +6,8 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from tests import promises
+
 
 class Said(NamedTuple):
     """An answer."""
@@ -56,7 +58,9 @@ class Wire:
             f"{method} {path} HTTP/1.1\r\nHost: {self._parts.netloc}\r\nAuthorization: Bearer {self._token}\r\n{kind}"
         )
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
-        length = next((int(line[15:]) for line in lines if line.startswith("content-length:")), 0)
-        found = await reader.readexactly(length)
-        return Said(int(lines[0].split()[1]), json.loads(found) if found else None)
+        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").rstrip().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        found = await reader.readexactly(int(headers.get("content-length", 0)))
+        status = int(first.split()[1])
+        promises.heard(method, path, status, headers, found)
+        return Said(status, json.loads(found) if found else None)

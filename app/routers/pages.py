@@ -60,10 +60,14 @@ def _rendered(template: str, policy: str = CONTENT_POLICY, **values: Any) -> HTM
     return _page(_pages.get_template(template).render(values), policy)
 
 
+def _guides(request: Request) -> str:
+    return request.app.state.settings.guides_url
+
+
 @router.get("/")
 async def get_index(request: Request) -> Response:
     mailbox = request.app.state.mailbox is not None
-    return _rendered("index.html", mailbox=mailbox, version=request.app.version)
+    return _rendered("index.html", mailbox=mailbox, guides=_guides(request), version=request.app.version)
 
 
 @router.get("/register")
@@ -77,8 +81,8 @@ async def get_reset_password_page(request: Request) -> Response:
 
 
 @router.get("/docs")
-async def get_docs_page() -> Response:
-    return _rendered("docs.html", DOCS_POLICY)
+async def get_docs_page(request: Request) -> Response:
+    return _rendered("docs.html", DOCS_POLICY, guides=_guides(request))
 
 
 @router.get("/openapi.json")
