@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
-.PHONY: help run demo test fast check contract fix docs site bench migration openapi lock clean
+.PHONY: help run demo test fast check contract fuzz fix docs site bench migration openapi lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ contract/.venv/ready: contract/requirements.lock | .venv/ready
 
 contract: .venv/ready contract/node_modules/ready contract/.venv/ready ## lint openapi.json, generate clients from it, compile and run them
 	@.ci/compilers; $(BIN)/python -m contract.check $(o)
+
+fuzz: .venv/ready contract/.venv/ready ## send the API what openapi.json allows, and what it does not: make fuzz o="--only createAccount"
+	@$(BIN)/python -m contract.fuzz $(o)
 
 fix: .venv/ready ## format and mend what a machine can
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from contract.clients import CLIENTS
+from contract.fuzz import Fuzz
 from contract.tools import DOCUMENT, Refused, node, run
 
 # --- linters: each says how much it found right, or raises Refused ---
@@ -46,6 +47,11 @@ def compare(_folder: Path) -> str:
     return run(sys.executable, "-m", "contract.breaking", folder=DOCUMENT.parent).strip()
 
 
+def of_partners(path: str) -> bool:
+    """Whether a partner's admin has more to do there than an operator."""
+    return path.startswith(("/v1/partners/", "/v1/me"))
+
+
 def _none_of(problems: Sequence[tuple[str, str, str]]) -> str:
     if problems:
         counts = Counter(rule for rule, _, _ in problems)
@@ -55,6 +61,9 @@ def _none_of(problems: Sequence[tuple[str, str, str]]) -> str:
 
 
 STAGES: Final[dict[str, Callable[[Path], str]]] = {
+    # a look at everything: `make fuzz` looks longer
+    "schemathesis, partner admin": Fuzz("partner admin", examples=3, seconds=10, covers=of_partners),
+    "schemathesis, operator": Fuzz("operator", examples=3, seconds=10, covers=lambda path: not of_partners(path)),
     "spectral": spectral,
     **CLIENTS,
     "redocly": redocly,
@@ -90,7 +99,7 @@ def main() -> int:
         for done in as_completed([pool.submit(stage, name, Path(work)) for name in names]):
             name, seconds, right, wrong = done.result()
             print(
-                f"{'FAILED' if wrong else 'ok':7} {name:24} {seconds:6.1f} s  {right or wrong.splitlines()[0]}",
+                f"{'FAILED' if wrong else 'ok':7} {name:27} {seconds:6.1f} s  {right or wrong.splitlines()[0]}",
                 flush=True,
             )
             if wrong:
