@@ -7,6 +7,7 @@ import httpx
 
 from contract.plan import UNREAD, Plan, operations, toml
 from contract.scene import Scene
+from tests.conftest import ROOT
 from tests.contract import CONTRACT, calls
 
 PARTNER = "/v1/partners/{partner_id}"
@@ -76,3 +77,8 @@ def test_nobody_ends_themselves_or_what_the_others_need():
     assert kept["updatePartner"] == {"partner_id": {"p1": "p2"}}
     assert "getAccount" not in kept
     assert "restoreAccount" not in kept
+
+
+def test_example_of_a_key_is_the_one_that_is_made_anew():
+    example = CONTRACT["components"]["parameters"]["IdempotencyKey"]["example"]
+    assert f'EXAMPLE: Final = "{example}"' in (ROOT / "contract" / "reasons.py").read_text()
