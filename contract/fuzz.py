@@ -13,7 +13,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -46,8 +46,8 @@ class Fuzz:
     """Of each operation, by the fuzzing phase; coverage has as many as there are bounds."""
     seconds: int
     """How long chains of requests are made."""
-    covers: Callable[[str], bool] = bool
-    """Whether the bounds of what a path has are tried."""
+    quick: bool = False
+    """Of bounds, only what lies within them: four in five requests of that phase lie without."""
 
     def __call__(self, folder: Path, only: Sequence[str] = ()) -> str:
         """What was done.
@@ -74,8 +74,10 @@ class Fuzz:
         password = plan.scene.password if inside else shell.password
         said = self._said(shell.url, password)
         words = {"dictionaries": {"string": {"dictionary": "words", "probability": HALF}}}
-        alone = {"generation": {"database": "none"}, **plan.settings(inside=False, covers=self.covers)}
-        chains = {"generation": {"database": "none", **words}, **plan.settings(inside=inside, covers=self.covers)}
+        alone = {"generation": {"database": "none"}, **plan.settings(inside=False)}
+        if self.quick:
+            alone["phases"] = {"coverage": {"generation": {"mode": "positive"}}}
+        chains = {"generation": {"database": "none", **words}, **plan.settings(inside=inside)}
         _write(shell.home, "alone", document, said | alone)
         _write(shell.home, "chains", plan.inside(document) if inside else document, said | chains)
         (shell.home / "kept.json").write_text(json.dumps(plan.kept()))

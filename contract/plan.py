@@ -3,7 +3,7 @@ makes up; and what is not demanded, with the reasons.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -88,10 +88,10 @@ class Plan:
             operation["parameters"] = [p for p in operation.get("parameters", ()) if p["name"] != "partner_id"]
         return made | {"paths": {p.replace("{partner_id}", partner): item for p, item in made["paths"].items()}}
 
-    def settings(self, *, inside: bool, covers: Callable[[str], bool]) -> Node:
+    def settings(self, *, inside: bool) -> Node:
         """The values of all parameters, and what is to be known of each operation.
 
-        `inside` is for a document of that name; `covers` says of a path whether its bounds are tried.
+        `inside` is for a document of that name.
         """
         values: dict[str, list[str]] = {"words": list(WORDS)}
         told: list[Node] = []
@@ -107,8 +107,6 @@ class Plan:
             if more := MORE_REFUSALS.get(operation["operationId"]):
                 statuses = REFUSALS["positive_data_acceptance"] + more
                 said["checks"] = {"positive_data_acceptance": {"expected-statuses": statuses}}
-            if not covers(path):
-                said["phases"] = {"coverage": {"enabled": False}}
             told.append(said)
         return {"dictionaries": {name: {"values": found} for name, found in values.items()}, "operations": told}
 
