@@ -57,8 +57,8 @@ def _none_of(problems: Sequence[tuple[str, str, str]]) -> str:
 
 STAGES: Final[dict[str, Callable[[Path], str]]] = {
     # a look at everything: `make fuzz` looks longer
-    "schemathesis, partner admin": Fuzz("partner admin", examples=4, seconds=15, quick=True),
-    "schemathesis, operator": Fuzz("operator", examples=4, seconds=15, quick=True),
+    "schemathesis, partner admin": Fuzz("partner admin", examples=4, seconds=10, quick=True),
+    "schemathesis, operator": Fuzz("operator", examples=4, seconds=10, quick=True),
     "spectral": spectral,
     **CLIENTS,
     "redocly": redocly,
