@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
-.PHONY: help run demo test fast check contract client-python client-typescript fix docs site bench migration openapi lock clean
+.PHONY: help run demo test fast check contract fuzz client-python client-typescript fix docs site bench migration openapi lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ client-python: .venv/ready contract/.venv/ready ## a wheel of the client in Pyth
 
 client-typescript: .venv/ready contract/node_modules/ready ## a tarball for npm of the client in TypeScript, in build/client-typescript
 	@$(BIN)/python -m contract.packages typescript
+
+fuzz: .venv/ready contract/.venv/ready ## send the API what openapi.json allows, and what it does not: make fuzz o="--only createAccount"
+	@$(BIN)/python -m contract.fuzz $(o)
 
 fix: .venv/ready ## format and mend what a machine can
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -49,6 +49,12 @@ SHARED_REFUSALS: Final[dict[tuple[str, ...], str]] = {
     ("invalid", "idempotency_key_reused"): "InvalidOrKeyReused",
 }
 """The names of responses that are of several problems and of many operations."""
+NOT_WITH_OTHERS: Final[dict[str, tuple[str, ...]]] = {
+    "LicenceCreate": ("ends_at",),
+    "TokenRequest": ("client_assertion",),
+    "PropertyUpdate": ("unit", "currency"),
+}
+"""Fields that cannot be said together with others, and are left out of the example of a schema."""
 
 NOTHING: Final[Document] = {"application/json": {"schema": {}}}
 """What FastAPI says of an endpoint that makes its own answer, and shows nothing."""
@@ -100,6 +106,8 @@ def _describe(schemas: Document) -> None:
         if name.endswith("Page"):
             schema["description"] = PAGE
         example = example_of(schema, schemas)
+        for other in NOT_WITH_OTHERS.get(name, ()):
+            example.pop(other, None)
         if not _like_a_schema(example):
             schema.setdefault("examples", [example])
 

@@ -11,6 +11,8 @@ from app.problems import ContentTooLarge, Fault, Invalid, Malformed, Text, Unsup
 
 MAX_DEPTH: Final = 32
 MAX_PARTS: Final = 10_000
+WHOLE: Final = 2**53
+"""Up to here, floats tell all integers apart."""
 JSON_TYPES = {"application/json", "application/merge-patch+json"}
 
 
@@ -25,12 +27,16 @@ def _refuse(constant: str) -> Any:
     raise ValueError(constant)
 
 
-def _finite(number: str) -> float | Decimal:
-    """A float, or, where that would be another number than was written, the exact one: whoever takes it must see it."""
+def _finite(number: str) -> float | int | Decimal:
+    """A float, or, where that would be another number than was written, the exact one: whoever takes it must see it.
+    Without a fraction, it is an integer, however it is written (JSON Schema): some languages write 12 as 12.0.
+    """
     value = float(number)
     if value in (float("inf"), float("-inf")):
         raise ValueError("too large")
     exact = Decimal(number)
+    if exact == value and value.is_integer() and abs(value) <= WHOLE:
+        return int(value)
     return value if Decimal(repr(value)) == exact else exact
 
 

@@ -15,6 +15,9 @@ HIGHEST: Final = {"int32": 2**31 - 1, "int64": 2**53 - 1}
 RESTRICTIONS: Final = ("format", "pattern", "enum", "const")
 STAND_INS: Final = {"uuid": EXAMPLE_ID, "date": "2026-11-23", "date-time": "2026-11-23T09:30:00.000Z", "binary": "..."}
 
+ENDS: Final = ("ends_at", "expires_at", "active_until_at")
+"""Moments that are later than others of an example."""
+
 
 def walk(node: Any, visit: Callable[[Schema], None]) -> None:
     """Visit every object of the document, outer ones first; not the examples."""
@@ -32,9 +35,9 @@ def walk(node: Any, visit: Callable[[Schema], None]) -> None:
 def tidy(node: Schema) -> None:
     """One schema, or a parameter with its schema."""
     properties: dict[str, Any] = node.get("properties") or {}
-    for inner in properties.values():
+    for name, inner in properties.items():
         if isinstance(inner, dict):  # else `properties` is the name of a field, and this its schema
-            cast("Schema", inner).pop("title", None)
+            _field(name, cast("Schema", inner))
     if node.get("in") in ("query", "path", "header") and "schema" in node:
         _parameter(node)
     _fold_null(node)
@@ -47,6 +50,13 @@ def tidy(node: Schema) -> None:
         del node["default"]  # says nothing that absence does not, and Go's generator writes {} as it stands
     if "string" in (kinds if isinstance(kinds, list) else [kinds]):
         _string(node)
+
+
+def _field(name: str, schema: Schema) -> None:
+    schema.pop("title", None)
+    for one in (schema, *cast("list[Schema]", schema.get("anyOf", ()))) if name in ENDS else ():
+        if "examples" in one:
+            one["examples"] = [str(example).replace("2026-", "2036-") for example in one["examples"]]
 
 
 def _integer(node: Schema) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from contract.clients import CLIENTS
+from contract.fuzz import Fuzz
 from contract.packages import PACKAGES
 from contract.server import SERVER
 from contract.tools import DOCUMENT, Refused, node, run
@@ -57,6 +58,9 @@ def _none_of(problems: Sequence[tuple[str, str, str]]) -> str:
 
 
 STAGES: Final[dict[str, Callable[[Path], str]]] = {
+    # a look at everything: `make fuzz` looks longer
+    "schemathesis, partner admin": Fuzz("partner admin", examples=4, seconds=10, quick=True),
+    "schemathesis, operator": Fuzz("operator", examples=4, seconds=10, quick=True),
     "spectral": spectral,
     **CLIENTS,
     **{package.client: package for package in PACKAGES.values()},
@@ -93,7 +97,7 @@ def main() -> int:
         for done in as_completed([pool.submit(stage, name, Path(work)) for name in names]):
             name, seconds, right, wrong = done.result()
             print(
-                f"{'FAILED' if wrong else 'ok':7} {name:24} {seconds:6.1f} s  {right or wrong.splitlines()[0]}",
+                f"{'FAILED' if wrong else 'ok':7} {name:27} {seconds:6.1f} s  {right or wrong.splitlines()[0]}",
                 flush=True,
             )
             if wrong:

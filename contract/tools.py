@@ -16,7 +16,7 @@ ENVIRONMENT: Final = os.environ | {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS
 PYTHON: Final = HERE / ".venv" / "bin" / "python"
 """That of the Python tools, and of the clients in Python."""
 PATIENCE: Final = 600
-"""Seconds that one command may take."""
+"""Seconds that one command may take, unless it is given more."""
 
 
 class Refused(Exception):
@@ -24,7 +24,11 @@ class Refused(Exception):
 
 
 def run(
-    *command: str | Path, folder: Path = HERE, may_fail: bool = False, settings: Mapping[str, str] | None = None
+    *command: str | Path,
+    folder: Path = HERE,
+    may_fail: bool = False,
+    settings: Mapping[str, str] | None = None,
+    patience: float = PATIENCE,
 ) -> str:
     """What a program printed.
 
@@ -32,7 +36,7 @@ def run(
         Refused: it failed, with everything that it printed.
     """
     environment = ENVIRONMENT | dict(settings or {})
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=patience)
     if done.returncode and not may_fail:
         raise Refused(f"{done.stdout}\n{done.stderr}".strip())
     return done.stdout

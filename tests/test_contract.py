@@ -119,6 +119,24 @@ def test_every_schema_has_an_example_that_is_as_it_says():
             assert example not in ("text", ["text"]) or "enum" in part, f"{place}: an example that tells nothing"
 
 
+def test_example_of_a_schema_says_nothing_that_is_refused_beside_the_rest():
+    for name, schema in SCHEMAS.items():
+        for example in schema.get("examples", ()):
+            for start, end in (
+                ("starts_at", "ends_at"),
+                ("active_from_at", "active_until_at"),
+                ("created_at", "expires_at"),
+            ):
+                if isinstance(example, dict) and example.get(start) and example.get(end):
+                    assert example[start] < example[end], name
+    for name, either in (
+        ("LicenceCreate", {"ends_at", "duration"}),
+        ("TokenRequest", {"client_secret", "client_assertion"}),
+    ):
+        assert len(either & set(SCHEMAS[name]["examples"][0])) == 1, name
+    assert SCHEMAS["PropertyUpdate"]["examples"] == [{"pattern": "[A-Z]{2}[0-9]+"}], "what a text has, and no number"
+
+
 def test_every_parameter_and_every_body_has_an_example():
     for name, operation in (OPERATIONS | MESSAGES).items():
         for parameter in parameters_of(operation):

@@ -260,6 +260,16 @@ async def test_json_that_is_readable_but_wrong_is_422_and_names_the_field(world:
     assert await accounts_of(there) == before
 
 
+async def test_whole_number_is_one_however_it_is_written(world: World):
+    """JSON Schema has no other integers, and some languages write 2 as 2.0."""
+    there = await scene(world)
+    for limit, taken in (("2", True), ("2.0", True), ("2e0", True), ("0.2e1", True), ("2.5", False),
+                         ("2.00000000000000000001", False), ("9007199254740993.0", False), ("true", False)):  # fmt: skip
+        searches = there.address(CREATE).replace("/accounts", "/account-searches")
+        answer = await there.anna.post(searches, content=f'{{"limit": {limit}}}'.encode(), headers=JSON)
+        assert answer.status_code == (200 if taken else 422), (limit, answer.text)
+
+
 async def test_errors_never_repeat_the_input(world: World):
     there = await scene(world)
     for body in (b'{"name": 1, "canary4711": "canary4712"}', b'{"name": ["canary4712"]}', b'{"name": "canary4712\\u0000"}',
