@@ -18,7 +18,7 @@ COMMANDS: Final = "bash"
 PROGRAMS: Final = {"python": "py", "ts": "ts", "js": "mjs"}
 """Languages of programs: the ends of their files' names."""
 ANSWERS: Final = ("json", "text")
-FILES: Final = ("ini", "nginx", "csv", "sql")
+FILES: Final = ("ini", "nginx", "csv", "sql", "yaml")
 """What is shown to be read, or given to other programs than ours."""
 FENCE: Final = re.compile(r"^```([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN: Final = re.compile(r"<!-- not run: (.+) -->\n *$")

@@ -7,10 +7,11 @@ import pytest
 
 from contract.clients import CLIENTS
 from tests.conftest import ROOT
+from tests.guides import blocks_of
 
 GUIDE = (ROOT / "docs" / "clients.md").read_text()
-PROSE = re.sub(r"^```.*?^```$", "", GUIDE, flags=re.MULTILINE | re.DOTALL)
-COMMANDS = {re.sub(r" \\\n +", " ", found) for found in re.findall(r"^    (\S(?:\\\n|.)+)$", PROSE, re.MULTILINE)}
+SHELL = "".join(block.text for block in blocks_of("docs/clients.md") if block.kind == "bash")
+COMMANDS = set(re.sub(r" \\\n +", " ", SHELL).splitlines())
 NPM = json.loads((ROOT / "contract" / "package.json").read_text())["devDependencies"]
 OWN = {
     "openapi-typescript": f"npx openapi-typescript@{NPM['openapi-typescript']} openapi.json --output schema.ts",
@@ -21,7 +22,7 @@ OWN = {
     "go": "openapi-generator-cli generate -i openapi.json -g go -o src/tenantry",
 }  # fmt: skip
 """Commands before their options; all others are as that of Go, but for the names."""
-PROGRAMS = {"typescript": "flows.ts", "python": "flows.py", "go": "flows.go", "java": "Flows.java"}
+PROGRAMS = {"ts": "flows.ts", "python": "flows.py", "go": "flows.go", "java": "Flows.java"}
 
 
 @pytest.mark.parametrize("name", CLIENTS)
