@@ -66,11 +66,18 @@ class Fuzz:
             named = [f"--include-operation-id={name}" for name in only]
             if self.quick:
                 named.append(f"--{OWN[self.identity]}-path-regex=^/v1/(me|partners/)")
-            said = self._run(folder, "alone", f"--max-examples={self.examples}",
-                             "--phases=examples,coverage,fuzzing", *named)  # fmt: skip
-            if not only:
-                said += ", " + self._run(folder, "chains", f"--max-time={self.seconds}", "--phases=stateful")
-        return said
+            named += [f"--max-examples={self.examples}", "--phases=examples,coverage,fuzzing"]
+            runs = {"alone": named, "chains": [f"--max-time={self.seconds}", "--phases=stateful"]}
+            said: list[str] = []
+            wrong: list[str] = []
+            for name in ("alone",) if only else runs:
+                try:
+                    said.append(self._run(folder, name, *runs[name]))
+                except Refused as refusal:
+                    wrong.append(str(refusal))
+        if wrong:
+            raise Refused("\n".join(wrong))
+        return ", ".join(said)
 
     def _write(self, shell: Shell, plan: Plan) -> None:
         """The files of both runs: of requests that stand alone, and of chains."""
