@@ -1,9 +1,11 @@
 """HTTP as uvicorn speaks it, but for offers to speak something else."""
 
+from typing import Final
+
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-OF_THE_OFFER = {b"upgrade", b"http2-settings"}
+OF_THE_OFFER: Final = {b"upgrade", b"http2-settings"}
 
 
 class Protocol(HttpToolsProtocol):
@@ -24,6 +26,7 @@ class Protocol(HttpToolsProtocol):
                         return self._unsupported_upgrade_warning()
                     data = self._head_without_offer() + data[offer.args[0] :]
                     self.parser = httptools.HttpRequestParser(self)
+                    self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as in uvicorn's own
         except httptools.HttpParserError:
             message = "Invalid HTTP request received."
             self.logger.warning(message)

@@ -34,10 +34,14 @@ SHAPE: Final = """
         SELECT oid, xmin FROM pg_class UNION ALL SELECT oid, xmin FROM pg_proc UNION ALL
         SELECT oid, xmin FROM pg_trigger UNION ALL SELECT oid, xmin FROM pg_policy UNION ALL
         SELECT oid, xmin FROM pg_constraint UNION ALL SELECT oid, xmin FROM pg_attrdef UNION ALL
-        SELECT attrelid, xmin FROM pg_attribute WHERE attnum > 0
+        SELECT oid, xmin FROM pg_type UNION ALL SELECT oid, xmin FROM pg_namespace UNION ALL
+        SELECT oid, xmin FROM pg_rewrite UNION ALL SELECT starelid, xmin FROM pg_statistic UNION ALL
+        SELECT attrelid, xmin FROM pg_attribute WHERE attnum > 0 UNION ALL
+        SELECT setrole, xmin FROM pg_db_role_setting
+         WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
     ) AS parts
 """
-"""Stands for everything that is defined in a database: to change a definition writes its row anew."""
+"""Stands for what is defined and set in a database, and what its planner knows: to change any of it writes a row anew."""
 EMPTIED: Final = f"""
     SET {HIDDEN};
     DO $$ DECLARE name regclass; BEGIN

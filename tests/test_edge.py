@@ -1136,6 +1136,16 @@ async def test_many_offers_in_one_go_are_answered_in_order(settings: Settings):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("offer", ["", OFFER])
+async def test_what_follows_the_last_request_of_a_connection_is_not_read(settings: Settings, offer: str):
+    last = f"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{offer}\r\n"
+    async with served(settings) as there, there.connect() as raw:
+        await raw.send(f"{last}and more".encode())
+        status, headers, _ = await raw.answer()
+        assert (status, headers["connection"]) == (200, "close")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body", ["Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}", "Transfer-Encoding: chunked\r\n\r\nx"]
 )
