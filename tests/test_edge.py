@@ -217,6 +217,8 @@ async def test_unreadable_json_is_400(world: World):
         b'{"name": "\\ud800"}', b'{"name": "\\udc00x"}', b'{"\\ud800": 1}', b'{"name": "\\ud800\\ud800"}', b'"\\udfff"',
         b'{"name": "\xff"}', b'{"name": "\xc3\x28"}', b'{"name": "\xed\xa0\x80"}', b'{"name": "\xc0\x80"}', b"\xef\xbb\xbf{}",
         '{"name": "A"}'.encode("utf-16"), '{"name": "A"}'.encode("utf-32"), b'{"name": "A\nB"}', b'{"name": "\x00"}',
+        b'{"name": 1e-99999999999999999999}', b'{"name": 0e99999999999999999999}', b'{"name": 1e-999999999}',
+        b'{"name": 1.' + b"0" * 900_000 + b"1}", b'{"name": 0.' + b"0" * 5000 + b"1}",
         b'{"name": ' + b"9" * 5000 + b"}", b'{"name": -' + b"9" * 5000 + b"}", b"[" * 9_000, b'{"a":' * 9_000,
         b"[" * 9_000 + b"]" * 9_000, b'{"name":' + b"[" * 33 + b"]" * 33 + b"}", b'{"a":' * 34 + b"1" + b"}" * 34,
     ):  # fmt: skip
