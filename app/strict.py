@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, cast
 
 from fastapi import Request
@@ -13,6 +13,9 @@ MAX_DEPTH: Final = 32
 MAX_PARTS: Final = 10_000
 WHOLE: Final = 2**53
 """Up to here, floats tell all integers apart."""
+MAX_NUMBER: Final = 4_000
+"""Characters of a number, and its places behind the point: as a fraction of two integers, a longer one takes seconds
+to write, and `1e-999999999` does not end."""
 JSON_TYPES = {"application/json", "application/merge-patch+json"}
 
 
@@ -34,10 +37,22 @@ def _finite(number: str) -> float | int | Decimal:
     value = float(number)
     if value in (float("inf"), float("-inf")):
         raise ValueError("too large")
-    exact = Decimal(number)
+    exact = _exact(number)
     if exact == value and value.is_integer() and abs(value) <= WHOLE:
         return int(value)
     return value if Decimal(repr(value)) == exact else exact
+
+
+def _exact(number: str) -> Decimal:
+    if len(number) > MAX_NUMBER:
+        raise ValueError("too long")
+    try:
+        found = Decimal(number)
+    except InvalidOperation:
+        raise ValueError("an exponent of twenty digits") from None
+    if found and found.adjusted() < -MAX_NUMBER:
+        raise ValueError("too small")
+    return found
 
 
 _STRICT: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
@@ -66,7 +81,8 @@ def strict_json(body: bytes) -> Any:
 
     Raises:
         ContentTooLarge: more than 10,000 commas and brackets: so many parts cost seconds to parse and check.
-        Malformed: not UTF-8 JSON, duplicate keys, NaN or infinity, deeper than 32, an unpaired surrogate.
+        Malformed: not UTF-8 JSON, duplicate keys, NaN or infinity, a number of thousands of digits, deeper than 32,
+            an unpaired surrogate.
         Invalid: a string holds a NUL character, which no text of ours can.
     """
     opened = body.count(b"[") + body.count(b"{")

@@ -217,6 +217,8 @@ async def test_unreadable_json_is_400(world: World):
         b'{"name": "\\ud800"}', b'{"name": "\\udc00x"}', b'{"\\ud800": 1}', b'{"name": "\\ud800\\ud800"}', b'"\\udfff"',
         b'{"name": "\xff"}', b'{"name": "\xc3\x28"}', b'{"name": "\xed\xa0\x80"}', b'{"name": "\xc0\x80"}', b"\xef\xbb\xbf{}",
         '{"name": "A"}'.encode("utf-16"), '{"name": "A"}'.encode("utf-32"), b'{"name": "A\nB"}', b'{"name": "\x00"}',
+        b'{"name": 1e-99999999999999999999}', b'{"name": 0e99999999999999999999}', b'{"name": 1e-999999999}',
+        b'{"name": 1.' + b"0" * 900_000 + b"1}", b'{"name": 0.' + b"0" * 5000 + b"1}",
         b'{"name": ' + b"9" * 5000 + b"}", b'{"name": -' + b"9" * 5000 + b"}", b"[" * 9_000, b'{"a":' * 9_000,
         b"[" * 9_000 + b"]" * 9_000, b'{"name":' + b"[" * 33 + b"]" * 33 + b"}", b'{"a":' * 34 + b"1" + b"}" * 34,
     ):  # fmt: skip
@@ -1154,4 +1156,50 @@ async def test_offer_hides_no_request_that_cannot_be_read(settings: Settings, bo
         async with there.connect() as raw:
             await raw.send((there.head + OFFER + body).encode())
             assert (await raw.answer())[0] == 400
+        await there.works()
+
+
+@pytest.mark.slow
+async def test_offer_with_the_last_request_is_answered_whatever_follows(settings: Settings):
+    async with served(settings) as there, there.connect() as raw:
+        ask = "GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
+        await raw.send(f"{ask}{OFFER.replace('Upgrade,', 'close, Upgrade,')}\r\n{ask}\r\n".encode())
+        status, headers, _ = await raw.answer()
+        assert (status, headers["connection"]) == (200, "close")
+
+
+# --- trailers, and heads without end ---
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("offer", ["", OFFER])
+async def test_trailers_are_no_headers(settings: Settings, offer: str):
+    """Else they could say who calls, or from where, past a proxy that has seen to the head."""
+    async with served(settings) as there, there.connect() as raw:
+        head, _, token = there.head.partition("Authorization: ")
+        chunked = f'{head}{offer}Transfer-Encoding: chunked\r\n\r\nc\r\n{{"name":"T"}}\r\n0\r\n'
+        await raw.send(f"{chunked}Authorization: {token}\r\n".encode())
+        assert await raw.refusal() == (401, "unauthenticated")
+        await raw.send(f"{there.head}{chunked.removeprefix(head)}X-Request-Id: of-a-trailer\r\n\r\n".encode())
+        assert (await raw.answer())[0] == 201  # and they end the body, as ever
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", ["X: ", "X: a\r\n", "Transfer-Encoding: chunked\r\n\r\n1\r\n \r\n0\r\nX: ",
+                                    "Transfer-Encoding: chunked\r\n\r\n1;x="])  # fmt: skip
+async def test_head_without_end_is_cut_off(settings: Settings, before: str):
+    """The parser would keep all of it, and copy it again with each piece that comes."""
+    more = (b"X: a\r\n" if before.endswith("\n") else b"aaaaaa") * 1_000
+    async with served(settings) as there:
+        async with there.connect() as raw:
+            await raw.send((there.head + before).encode())
+            for _ in range(8):
+                await raw.send(more)
+                await asyncio.sleep(0.02)
+            assert not raw.reader.at_eof()  # 48 KB
+            with suppress(ConnectionError):
+                for _ in range(50):
+                    await raw.send(more)
+                    await asyncio.sleep(0.02)
+            assert raw.reader.at_eof() or raw.reader.exception()
         await there.works()
