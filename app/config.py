@@ -136,8 +136,8 @@ class Settings(BaseSettings):
         default=8,
         ge=0,
         le=100,
-        description="Requests of one partner that are at work at once per process; 0: any number. As many as "
-        "`POOL_SIZE`, and one partner can keep all others waiting for a connection.",
+        description="Requests of one partner that are at work at once per process; 0: any number. Of all partners "
+        "together it is as many as `POOL_SIZE`, and they take turns.",
     )
     login_free_failures: int = Field(
         default=10, ge=3, description="Failed log-ins before each further one must wait longer."

@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.waiters = Places(settings.event_waiters, max(1, settings.event_waiters // 5), EventsBusy)
     app.state.pings = Places(PINGS, PINGS // 8, Unavailable)
     app.state.arrivals = arrivals()
-    app.state.turns = Turns(settings.partner_requests_at_once, settings.pool_timeout_seconds)
+    app.state.turns = Turns(settings.partner_requests_at_once, settings.pool_size, settings.pool_timeout_seconds)
     faults.install(app)
     for router in ROUTERS:
         refuse_unguarded(_routes(router.routes))

@@ -1,10 +1,13 @@
-"""Taking turns: of each partner, a few requests are at work in a process at a time; its others wait among themselves.
+"""Taking turns: a few requests of each partner are at work in a process at a time, and of all partners together as many
+as it has connections for; the others wait. Whoever's turn it is next, the partners are asked one after the other.
 
-So a partner that sends a hundred requests at once waits for itself, and everybody else's come in between.
+So a partner that sends a hundred requests at once waits for itself, and however many do, the request of another waits
+for one of each.
 """
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -29,10 +32,10 @@ APART: Final = frozenset({
 
 @dataclass(eq=False)
 class Door:
-    """Of one partner: who is at work, and who waits."""
+    """Of one partner: how many are at work, and who waits."""
 
-    passing: asyncio.Semaphore
-    callers: int = 0
+    at_work: int = 0
+    waiting: deque["asyncio.Future[None]"] = field(default_factory=deque["asyncio.Future[None]"])
 
 
 @dataclass
@@ -40,9 +43,15 @@ class Turns:
     """Those of one process."""
 
     at_once: int
+    """Of one partner; 0: nobody takes turns."""
+    together: int
+    """Of all partners."""
     patience: float
     """Seconds that a turn is waited for."""
+    _at_work: int = 0
     _doors: dict[UUID, Door] = field(default_factory=dict[UUID, Door])
+    _line: deque[Door] = field(default_factory=deque[Door])
+    """Doors at which somebody waits, the next one first."""
 
     async def take(self, request: Request, session_id: UUID) -> None:
         """Wait for one's turn; it is over when the answer begins (`give_back`).
@@ -63,36 +72,79 @@ class Turns:
         whose = partner if (_let_in.get((session_id, partner)) or 0) > time.monotonic() else session_id
         door = self._doors.get(whose)
         if door is None:
-            door = self._doors[whose] = Door(asyncio.Semaphore(self.at_once))
-        if door.callers >= WAITING:
-            raise Unavailable
-        door.callers += 1
-        try:
-            if door.passing.locked():
-                async with asyncio.timeout(self.patience):
-                    await door.passing.acquire()
-            else:  # a deadline costs more than this
-                await door.passing.acquire()
-        except TimeoutError:
-            self._leave(whose, door)
-            raise Unavailable from None
-        except BaseException:
-            self._leave(whose, door)
-            raise
+            door = self._doors[whose] = Door()
+        if not door.waiting and door.at_work < self.at_once and self._at_work < self.together:
+            self._let_pass(door)
+        else:
+            await self._wait(whose, door)
         scope["turn"] = whose
 
     def give_back(self, scope: MutableMapping[str, Any]) -> None:
         """The work is done, and how slowly the answer is read is no matter: the next one's turn."""
         whose = scope.pop("turn", None)
         if whose is not None:
-            door = self._doors[whose]
-            door.passing.release()
+            self._leave(whose, self._doors[whose])
+
+    async def _wait(self, whose: UUID, door: Door) -> None:
+        if len(door.waiting) >= WAITING:
+            raise Unavailable
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        if not door.waiting:
+            self._line.append(door)
+        door.waiting.append(turn)
+        give_up = loop.call_later(self.patience, turn.cancel)  # costs less than a timeout around it
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self._forget(whose, door, turn)
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise Unavailable from None
+        finally:
+            give_up.cancel()
+
+    def _forget(self, whose: UUID, door: Door, turn: "asyncio.Future[None]") -> None:
+        """Of somebody who does not wait any more, and may have been let in in that very moment."""
+        if not turn.cancelled():
             self._leave(whose, door)
+            return
+        if turn in door.waiting:
+            door.waiting.remove(turn)
+        if not door.waiting and door in self._line:
+            self._line.remove(door)
+        self._close(whose, door)
 
     def _leave(self, whose: UUID, door: Door) -> None:
-        door.callers -= 1
-        if not door.callers:
+        door.at_work -= 1
+        self._at_work -= 1
+        self._close(whose, door)
+        self._call_next()
+
+    def _close(self, whose: UUID, door: Door) -> None:
+        if not door.at_work and not door.waiting and self._doors.get(whose) is door:
             del self._doors[whose]
+
+    def _call_next(self) -> None:
+        """Let in whoever may, going around the doors."""
+        busy = 0
+        while self._at_work < self.together and busy < len(self._line):
+            door = self._line.popleft()
+            if door.at_work < self.at_once:
+                turn = door.waiting.popleft()
+                if not turn.done():
+                    turn.set_result(None)
+                    self._let_pass(door)
+                busy = 0
+            else:
+                busy += 1
+            if door.waiting:
+                self._line.append(door)
+
+    def _let_pass(self, door: Door) -> None:
+        door.at_work += 1
+        self._at_work += 1
 
 
 _let_in = Recent[tuple[UUID, UUID], float](MOST_KNOWN)

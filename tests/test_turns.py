@@ -1,14 +1,16 @@
 """Taking turns: a partner that asks for much at once waits for itself, and nobody else for it."""
 
 import asyncio
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from fastapi import Request
 from fastapi.routing import APIRoute
 from httpx import AsyncClient, Response
 
 from app.config import Settings
 from app.policy import Role
+from app.problems import Unavailable
 from app.routers import ROUTERS
 from app.turns import APART, WAITING, Turns
 from tests.conftest import World, problem, running
@@ -48,6 +50,53 @@ async def place_of_the_quiet(settings: Settings, at_once: int) -> int:
 
 async def test_burst_of_one_partner_makes_the_request_of_another_wait_for_a_few_of_it_only(settings: Settings):
     assert await place_of_the_quiet(settings, 2) < 15
+
+
+async def test_however_many_partners_send_bursts_the_request_of_another_waits_for_one_of_each():
+    turns, order, some = Turns(at_once=2, together=3, patience=5), list[str](), asyncio.Event()
+    ids = {name: uuid4() for name in "abcq"}
+
+    async def ask(name: str) -> None:
+        request = Request({"type": "http", "path": f"/v1/partners/{ids[name]}/accounts", "headers": []})
+        await turns.take(request, ids[name])
+        order.append(name)
+        if len(order) == 12:
+            some.set()
+        assert sum(door.at_work for door in turns._doors.values()) <= 3
+        assert all(door.at_work <= 2 for door in turns._doors.values())
+        await asyncio.sleep(0.001)
+        turns.give_back(request.scope)
+
+    asked = [asyncio.create_task(ask(name)) for name in "abc" for _ in range(20)]
+    await some.wait()
+    before = len(order)
+    await asyncio.gather(*asked, ask("q"))
+    assert order.index("q") - before <= 6, "it waits for those at work, and for one of each that waits"
+    assert sorted(order) == sorted("abc" * 20 + "q")
+    assert (turns._doors, turns._at_work, list(turns._line)) == ({}, 0, [])
+
+
+async def test_who_waits_too_long_or_no_longer_is_let_in_by_nobody():
+    turns, who = Turns(at_once=1, together=1, patience=0.05), uuid4()
+
+    def asks(name: UUID = who) -> Request:
+        return Request({"type": "http", "path": f"/v1/partners/{name}/accounts", "headers": []})
+
+    first = asks()
+    await turns.take(first, who)
+    waiting = [asyncio.create_task(turns.take(asks(name), name)) for name in (who, uuid4(), uuid4())]
+    await asyncio.sleep(0)
+    waiting[2].cancel()
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(one) for one in found] == [Unavailable, Unavailable, asyncio.CancelledError]
+    request = asks()
+    admitted = asyncio.create_task(turns.take(request, who))
+    await asyncio.sleep(0)
+    turns.give_back(first.scope)  # lets it in, and in that very moment it is given up
+    admitted.cancel()
+    await asyncio.gather(admitted, return_exceptions=True)
+    assert "turn" not in request.scope
+    assert (turns._doors, turns._at_work, list(turns._line)) == ({}, 0, [])
 
 
 async def test_without_turns_it_waits_for_most_of_it(settings: Settings):
@@ -99,4 +148,4 @@ async def test_more_than_can_be_waited_for_are_told_to_come_again(settings: Sett
 def test_what_takes_no_turns_is_there():
     names = {r.endpoint.__name__ for router in ROUTERS for r in router.routes if isinstance(r, APIRoute)}
     assert names >= APART
-    assert Turns(4, 5).at_once == 4
+    assert Turns(4, 10, 5).at_once == 4
