@@ -33,7 +33,9 @@ SETTINGS: Final = f"""
 
 DURABLE: Final = ("fsync=on",)
 BRIEF: Final = ("fsync=off", "full_page_writes=off", "autovacuum=off")
-"""For data that no one misses after a power cut: databases that live for one test come and go ten times as fast."""
+"""For data that no one misses after a power cut: databases that live for one test come and go ten times as fast, and
+nobody else looks into those that are emptied and handed on.
+"""
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from contract.plan import HALF, REFUSALS, Plan, toml
+from contract.plan import OF_WORDS, REFUSALS, Plan, toml
 from contract.scene import ADMIN, OPERATOR, Scene
 from contract.tools import DOCUMENT, HERE, PYTHON, Refused, run
 from tests.processes import Shell
@@ -84,7 +84,7 @@ class Fuzz:
         document, inside = plan.document(), self.identity != "operator"
         password = plan.scene.password if inside else shell.password
         said = self._said(shell.url, password)
-        words = {"dictionaries": {"string": {"dictionary": "words", "probability": HALF}}}
+        words = {"dictionaries": {"string": {"dictionary": "words", "probability": OF_WORDS}}}
         alone = {"generation": {"database": "none"}, **plan.settings(inside=False)}
         if self.quick:
             alone["phases"] = {"coverage": {"generation": {"mode": "positive"}}}

@@ -14,8 +14,8 @@ Node = dict[str, Any]
 
 OFTEN: Final = 0.9
 """How likely the value of a parameter is one that there is; the others are made up."""
-HALF: Final = 0.6
-"""The same for any text, where a request is to lead to another."""
+OF_WORDS: Final = 0.6
+"""How likely any text of a chain is one of the scene's words: else few requests would lead to another."""
 ENDINGS: Final = ("", "/archive", "/suspend", "/revoke", "/cancel")
 """Behind the address of a thing: that it changes, or ends."""
 
