@@ -486,6 +486,7 @@ async def test_documentation_works_offline_and_its_operations_can_be_tried(site:
         anonymous = await execute("me", "getMe")
         assert anonymous.startswith("401")
         assert '"unauthenticated"' in anonymous
+        await expect(page.locator("#operations-me-getMe")).to_contain_text("x-permission")
 
         await page.locator(".auth-wrapper > .authorize").click()
         await page.locator(".modal-ux input").fill(token)

@@ -32,6 +32,7 @@ SwaggerUIBundle({
   persistAuthorization: false,
   tryItOutEnabled: true,
   displayRequestDuration: true,
+  showExtensions: true,
   validatorUrl: null,
   plugins: [() => ({ statePlugins: { spec: { wrapActions: reading } } })],
 });
