@@ -105,6 +105,8 @@ HEADERS: Final[dict[str, Document]] = {
                          '"credential";r=5994;t=1'),
     "WWW-Authenticate": _header("RFC 9110, 11.6.1.", "Bearer"),
 }  # fmt: skip
+for _always in ("X-Request-Id", "ETag", "Location", "Content-Disposition", "Content-Language"):
+    HEADERS[_always]["required"] = True  # wherever it is named at all
 
 IDEMPOTENCY_KEY: Final = {
     "name": "Idempotency-Key",

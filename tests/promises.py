@@ -66,6 +66,7 @@ class Promise(NamedTuple):
     """What is promised of an operation's answers with one status."""
 
     known: frozenset[str]
+    required: frozenset[str]
     headers: dict[str, Header]
     bodies: dict[str, Any]
     """Validators by media type; None: it comes piece by piece."""
@@ -116,10 +117,12 @@ def _promise(address: re.Pattern[str], method: str, status: str) -> Promise | No
     if status not in place.operations[method]:
         return None
     response = resolved(contract(), place.operations[method][status])
-    headers = {name.lower(): resolved(contract(), one)["schema"] for name, one in response.get("headers", {}).items()}
+    given = {name.lower(): resolved(contract(), one) for name, one in response.get("headers", {}).items()}
+    headers = {name: one["schema"] for name, one in given.items()}
     content: dict[str, Any] = response.get("content", {})
     return Promise(
         EVERYWHERE | headers.keys(),
+        frozenset(name for name, one in given.items() if one.get("required")),
         {name: Header(schema["type"] == "integer", _validator(schema)) for name, schema in headers.items()},
         {kind: None if kind in IN_PIECES else _validator(one["schema"]) for kind, one in content.items()},
         frozenset(content.get(PROBLEM, {}).get("examples", ())),
@@ -217,6 +220,8 @@ def _faults(answer: Response, media_type: str, *, whole: bool) -> Iterator[str]:
         return
     if unknown := sorted({*answer.headers} - promise.known):
         yield f"has headers that are not named: {', '.join(unknown)}"
+    if missing := sorted(promise.required - {*answer.headers}):
+        yield f"lacks headers: {', '.join(missing)}"
     for name, header in promise.headers.items():
         if (value := answer.headers.get(name)) is not None:
             given = int(value) if header.whole and value.isdecimal() else value

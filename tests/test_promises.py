@@ -1,6 +1,7 @@
 """The check that every answer goes through: what passes `tests/promises.py`, and what does not."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from copy import deepcopy
 from typing import Any
@@ -19,18 +20,34 @@ def shown(schema: str) -> Any:
     return deepcopy(CONTRACT["components"]["schemas"][schema]["examples"][0])
 
 
+def required(at: str, method: str, status: int) -> dict[str, str]:
+    """The headers without which an answer is none of the contract's, as its examples have them."""
+    path = re.sub(r"[0-9a-f-]{36}", "{}", at.partition("?")[0])
+    operations: Any = next((o for p, o in CONTRACT["paths"].items() if re.sub(r"\{\w+\}", "{}", p) == path), {})
+    answers: Any = operations.get(method.lower().replace("head", "get"), {}).get("responses", {})
+    headers: dict[str, Any] = meant(answers[str(status)]).get("headers", {}) if str(status) in answers else {}
+    return {name: one["example"] for name, ref in headers.items() if (one := meant(ref)).get("required")}
+
+
 def problem(code: str) -> Any:
     return deepcopy(meant({"$ref": f"#/components/examples/{code}"})["value"])
 
 
 async def told(
-    body: Any = None, *, at: str = PARTNER, method: str = "GET", status: int = 200, media_type: str = "", **headers: str
+    body: Any = None,
+    *,
+    at: str = PARTNER,
+    method: str = "GET",
+    status: int = 200,
+    media_type: str = "",
+    **headers: str | None,
 ) -> None:
-    """Raises Broken: such an answer is not as the contract promises."""
+    """Raises Broken: such an answer, with the headers that it needs unless they are None, is not as is promised."""
     kind = media_type or ("application/problem+json" if status >= 400 else "application/json")
-    known = {"X-Request-Id": "1", "Content-Type": kind} | {k.replace("_", "-"): v for k, v in headers.items()}
-    request = Request(method, f"http://localhost{at}")
-    await kept(Response(status, headers=known, content=json.dumps(body), request=request))
+    known = required(at, method, status) | {"Content-Type": kind}
+    known |= {k.replace("_", "-"): v for k, v in headers.items()}
+    request, sent = Request(method, f"http://localhost{at}"), {k: v for k, v in known.items() if v is not None}
+    await kept(Response(status, headers=sent, content=json.dumps(body), request=request))
 
 
 async def test_what_the_contract_promises_passes():
@@ -46,6 +63,7 @@ async def test_what_the_contract_promises_passes():
 @pytest.mark.parametrize(
     ("answer", "fault"),
     [
+        ({"ETag": None}, "lacks headers: etag"),
         ({"status": 201}, "201 is not among its statuses"),
         ({"status": 410}, "410 is not among its statuses"),
         ({"X_Surprise": "1"}, "headers that are not named: x-surprise"),
@@ -97,7 +115,7 @@ async def read(content: bytes, *, at: str, media_type: str) -> None:
         for begin in range(0, len(content), 3):
             yield content[begin : begin + 3]
 
-    headers = {"X-Request-Id": "1", "Content-Type": media_type}
+    headers = required(at, "GET", 200) | {"Content-Type": media_type}
     answer = Response(200, headers=headers, content=pieces(), request=Request("GET", f"http://localhost{at}"))
     await kept(answer)
     assert await answer.aread() == content
@@ -136,7 +154,7 @@ async def test_what_comes_in_pieces_is_looked_at_while_it_is_read():
 
 
 def test_what_did_not_come_by_a_client_of_ours_is_looked_at_too():
-    known = {"x-request-id": "1", "content-type": "application/json"}
+    known = {"x-request-id": "1", "content-type": "application/json", "etag": '"1"'}
     heard("GET", PARTNER, 200, known, json.dumps(shown("PartnerRead")).encode())
     with pytest.raises(Broken, match="surprise"):
         heard("GET", PARTNER, 200, known, json.dumps(shown("PartnerRead") | {"surprise": 1}).encode())
