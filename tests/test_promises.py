@@ -23,7 +23,8 @@ def shown(schema: str) -> Any:
 def required(at: str, method: str, status: int) -> dict[str, str]:
     """The headers without which an answer is none of the contract's, as its examples have them."""
     path = re.sub(r"[0-9a-f-]{36}", "{}", at.partition("?")[0])
-    operations: Any = next((o for p, o in CONTRACT["paths"].items() if re.sub(r"\{\w+\}", "{}", p) == path), {})
+    paths: dict[str, Any] = CONTRACT["paths"]
+    operations: Any = {re.sub(r"\{\w+\}", "{}", name): paths[name] for name in paths}.get(path, {})
     answers: Any = operations.get(method.lower().replace("head", "get"), {}).get("responses", {})
     headers: dict[str, Any] = meant(answers[str(status)]).get("headers", {}) if str(status) in answers else {}
     return {name: one["example"] for name, ref in headers.items() if (one := meant(ref)).get("required")}
