@@ -56,6 +56,10 @@ DESCRIPTION: Final = """\
 Partner management for B2B and IoT clouds: partners create customer accounts, invite people, and see what
 each account has.
 
+Send `Authorization: Bearer …` with an access token (people: `POST /v1/sessions`; programs: `POST /v1/oauth/token`)
+or with the key of an API client. `x-permission` of an operation is what its caller must be allowed; `GET /v1/roles`
+says which role is, and an API client is allowed the scopes that it was given.
+
 Every error is a problem document (RFC 9457) with a stable `code`. Lists are paged by cursor. `PATCH` and
 `DELETE` of a resource with an `ETag` need `If-Match`. A `POST` that is repeated with the same
 `Idempotency-Key` has its effect once.

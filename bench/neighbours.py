@@ -24,18 +24,18 @@ MOVED_IN: Final = (
     f"""
     INSERT INTO users
     SELECT (jsonb_populate_record(u, jsonb_build_object('id', '{USER}', 'email_key', 'nora@example.com'))).*
-      FROM users u LIMIT 1
+      FROM users u WHERE id = '{databases.USER}'
     """,
     f"""
     INSERT INTO sessions
     SELECT (jsonb_populate_record(s, jsonb_build_object('id', '{SESSION}', 'user_id', '{USER}'))).* FROM sessions s
-     LIMIT 1
+     WHERE id = '{databases.SESSION}'
     """,
     f"""
     INSERT INTO partner_members
     SELECT (jsonb_populate_record(m, jsonb_build_object('id', gen_random_uuid(), 'user_id', '{USER}',
                                                         'partner_id', ({NEIGHBOUR})))).*
-      FROM partner_members m LIMIT 1
+      FROM partner_members m WHERE user_id = '{databases.USER}'
     """,
 )
 

@@ -1,7 +1,7 @@
 """Schemathesis: requests of every kind that the contract allows, and of many that it does not, to a server with a
 partner that has something of everything. Whatever comes back must be as the contract says: `make fuzz`.
 
-    .venv/bin/python -m contract.fuzz [--examples 200] [--seconds 600] [--as operator] [--only createAccount ...]
+    .venv/bin/python -m contract.fuzz [--examples 200] [--seconds 600] [--seed 1] [--as operator] [--only getMe ...]
 
 All checks and all phases: the examples of the contract, its bounds one by one (coverage), whatever fits it or just does
 not (fuzzing), and chains in which an answer gives what the next request needs (stateful). As an operator and then as an
@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import randrange
 from typing import Any, Final
 
 from contract.plan import OF_WORDS, REFUSALS, Plan, toml
@@ -48,6 +49,8 @@ class Fuzz:
     """Of each operation, by the fuzzing phase; coverage has as many as there are bounds."""
     seconds: int
     """How long chains of requests are made."""
+    seed: int = 1
+    """Of what is made up: the same each time, so that `make contract` fails for a change of ours and not by chance."""
     quick: bool = False
     """Only what is more one's own, and of bounds only what lies within them: four in five such requests lie without."""
 
@@ -99,7 +102,7 @@ class Fuzz:
         return {
             "base-url": url,
             "hooks": str(HERE / "reasons.py"),
-            "seed": 1,
+            "seed": self.seed,
             "continue-on-failure": True,
             "request-timeout": 60.0,
             "cache": {"enabled": False},
@@ -112,7 +115,8 @@ class Fuzz:
         printed = run(
             PYTHON.parent / "st", "--config-file", folder / f"{name}.toml", "run", folder / f"{name}.json",
             "--no-color", "--report=json", f"--report-json-path={report}", *options, folder=folder,
-            settings={"FUZZ_KEPT": str(folder / "kept.json"), "NO_PROXY": "127.0.0.1"}, patience=PATIENCE,
+            settings={"FUZZ_KEPT": str(folder / "kept.json"), "NO_PROXY": "127.0.0.1", "PYTHONPATH": str(HERE.parent)},
+            patience=PATIENCE,
         )  # fmt: skip
         figures = json.loads(report.read_text())
         requests = f"{figures['test_cases']['generated']:,} requests"
@@ -132,14 +136,15 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=600, help="for chains of requests (600)")
     parser.add_argument("--as", dest="identities", nargs="+", choices=IDENTITIES, default=list(IDENTITIES))
     parser.add_argument("--only", nargs="+", default=[], help="operationIds; no chains then")
+    parser.add_argument("--seed", type=int, default=randrange(10**6), help="to try the same again (any)")
     given = parser.parse_args()
     failed = 0
+    print(f"seed {given.seed}", flush=True)
     for identity in given.identities:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                print(
-                    f"{identity}: {Fuzz(identity, given.examples, given.seconds)(Path(folder), given.only)}", flush=True
-                )
+                fuzz = Fuzz(identity, given.examples, given.seconds, given.seed)
+                print(f"{identity}: {fuzz(Path(folder), given.only)}", flush=True)
             except Refused as refusal:
                 print(f"{identity}: FAILED\n{refusal}", flush=True)
                 failed = 1

@@ -4,9 +4,11 @@ import tomllib
 from typing import Any, cast
 
 import httpx
+import pytest
 
 from contract.plan import UNREAD, Plan, operations, toml
 from contract.scene import Scene
+from contract.shapes import is_more_than_shape
 from tests.conftest import ROOT
 from tests.contract import CONTRACT, calls
 
@@ -80,3 +82,30 @@ def test_nobody_ends_themselves_or_what_the_others_need():
 def test_example_of_a_key_is_the_one_that_is_made_anew():
     example = CONTRACT["components"]["parameters"]["IdempotencyKey"]["example"]
     assert f'EXAMPLE: Final = "{example}"' in (ROOT / "contract" / "reasons.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "pointer", "code", "expected"),
+    [
+        ("createAccount", {"properties": {"seats": "x"}}, "/properties/seats", "int_type", True),
+        ("createProperty", {"default": "x"}, "/default", "int_type", True),
+        ("createAccount", {"name": 7}, "/name", "string_type", False),
+        ("createAccount", {"properties_of": 7}, "/properties_of", "extra_forbidden", False),
+        ("updateProperty", {"min": 3}, "/min", "less_than_equal", True),
+        ("updateProperty", {"surprise": 3}, "/surprise", "extra_forbidden", True),
+        ("updateProperty", {"key": 3}, "/key", "string_type", False),
+        ("createAccount", {"name": "  "}, "/name", "string_too_short", True),
+        ("createAccount", {"name": "ab"}, "/name", "string_too_short", False),
+        ("createView", {"label": {}}, "/label", "missing", True),
+        ("createView", {}, "/name", "missing", False),
+        ("grantLicence", {"starts_at": "0001-01-01T00:00:00Z"}, "/starts_at", "datetime_parsing", True),
+        ("grantLicence", {"starts_at": "2027-01-01T00:00:00Z"}, "/starts_at", "datetime_parsing", False),
+        ("searchAccounts", {"all": [{"value": "9533-32-37"}]}, "/all/0/value", "date_parsing", True),
+        ("searchAccounts", {"all": [{"value": "2027-01-31"}]}, "/all/0/value", "date_parsing", False),
+        ("searchAccounts", {"all": []}, "/all/0/value", "less_than", False),
+    ],
+)
+def test_refusal_of_a_shape_that_the_contract_allows_is_one_of_few(
+    operation: str, body: Any, pointer: str, code: str, expected: bool
+):
+    assert is_more_than_shape(operation, body, pointer, code) is expected

@@ -1,0 +1,42 @@
+"""Refusals that speak of a shape and are about more: those which a request may meet although it fits the contract."""
+
+from datetime import date
+from typing import Any, Final
+
+OF_PARTNERS: Final = {"properties", "default"}
+"""Steps of pointers to values that follow a definition that is a partner's, not the contract's."""
+
+
+def is_more_than_shape(operation: str, body: Any, pointer: str, code: str) -> bool:
+    """Whether `code`, which says something of the shape of what is at `pointer`, is about more than its schema says."""
+    value = value_at(body, pointer)
+    if OF_PARTNERS.intersection(pointer.split("/")):
+        return True
+    if operation == "updateProperty":
+        # which fields a column has, and what bounds it, depends on its type, which a change does not say
+        return code == "extra_forbidden" or pointer in ("/min", "/max")
+    if code == "string_too_short":
+        return isinstance(value, str) and not value.strip()  # without the space at its ends
+    if code == "missing":
+        return value is not None  # of a label, one language: either
+    if code == "datetime_parsing":
+        return isinstance(value, str) and not "2000" <= value[:4] <= "2999"  # no format says from when to when
+    return code == "date_parsing" and not is_a_day(value)  # a bound is a day or a moment, by a pattern
+
+
+def is_a_day(value: Any) -> bool:
+    try:
+        return bool(date.fromisoformat(value[:10]))
+    except (TypeError, ValueError):
+        return False
+
+
+def value_at(body: Any, pointer: str) -> Any:
+    """What a JSON pointer leads to; None: nothing."""
+    found = body
+    for part in pointer.split("/")[1:]:
+        try:
+            found = found[int(part) if type(found) is list else part]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None
+    return found
