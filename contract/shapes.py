@@ -1,6 +1,6 @@
 """Refusals that speak of a shape and are about more: those which a request may meet although it fits the contract."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 OF_PARTNERS: Final = {"properties", "default"}
@@ -20,8 +20,16 @@ def is_more_than_shape(operation: str, body: Any, pointer: str, code: str) -> bo
     if code == "missing":
         return value is not None  # of a label, one language: either
     if code == "datetime_parsing":
-        return isinstance(value, str) and not "2000" <= value[:4] <= "2999"  # no format says from when to when
+        return isinstance(value, str) and not in_our_time(value)  # no format says from when to when
     return code == "date_parsing" and not is_a_day(value)  # a bound is a day or a moment, by a pattern
+
+
+def in_our_time(moment: str) -> bool:
+    """Whether it is from 2000 to 2999 in UTC, wherever it is told."""
+    try:
+        return 2000 <= datetime.fromisoformat(moment).astimezone(UTC).year <= 2999
+    except (ValueError, OverflowError):
+        return "2000" <= moment[:4] <= "2999"
 
 
 def is_a_day(value: Any) -> bool:

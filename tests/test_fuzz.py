@@ -100,6 +100,7 @@ def test_example_of_a_key_is_the_one_that_is_made_anew():
         ("createView", {}, "/name", "missing", False),
         ("grantLicence", {"starts_at": "0001-01-01T00:00:00Z"}, "/starts_at", "datetime_parsing", True),
         ("grantLicence", {"starts_at": "2027-01-01T00:00:00Z"}, "/starts_at", "datetime_parsing", False),
+        ("updateArticle", {"active_from_at": "2000-01-01T00:00:52+03:25"}, "/active_from_at", "datetime_parsing", True),
         ("searchAccounts", {"all": [{"value": "9533-32-37"}]}, "/all/0/value", "date_parsing", True),
         ("searchAccounts", {"all": [{"value": "2027-01-31"}]}, "/all/0/value", "date_parsing", False),
         ("searchAccounts", {"all": []}, "/all/0/value", "less_than", False),
