@@ -6,19 +6,17 @@ database looks up all anew. To empty one costs some milliseconds.
 
 import hashlib
 import uuid
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app import migrate
 from app.db import APP_ROLE
+from bench.databases import connected
 
 ROOT: Final = Path(__file__).parent.parent
 USES: Final = 50
@@ -140,16 +138,7 @@ class Databases:
             return True
 
     def _owner(self, name: str) -> Any:
-        return _connected(self.server.url(name, owner=True))
-
-
-@asynccontextmanager
-async def _connected(url: str) -> AsyncGenerator[Any]:
-    connection: Any = await asyncpg.connect(url.replace("+asyncpg", ""))  # pyright: ignore[reportUnknownVariableType] - it has no types
-    try:
-        yield connection
-    finally:
-        await connection.close()
+        return connected(self.server.url(name, owner=True))
 
 
 def _migrations_hash() -> str:
