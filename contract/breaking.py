@@ -22,12 +22,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
-Node = dict[str, Any]
+from contract.document import DOCUMENT, Node, operations, resolved
 
-HERE: Final = Path(__file__).resolve().parent
-DOCUMENT: Final = HERE.parent / "openapi.json"
-RELEASED: Final = HERE / "released"
-METHODS: Final = ("get", "put", "post", "delete", "patch")
+RELEASED: Final = Path(__file__).resolve().parent / "released"
 UPPER: Final = ("maxLength", "maximum", "exclusiveMaximum", "maxItems", "maxProperties")
 LIMITS: Final = ("minimum", "exclusiveMinimum")
 LOWER: Final = (*LIMITS, "minLength", "minItems", "minProperties")
@@ -93,16 +90,6 @@ class Side:
         """Of a union with a discriminator, its members by the values of that."""
         mapping: Mapping[str, str] = self.node.get("discriminator", {}).get("mapping", {})
         return {name: self.inner({"$ref": reference}) for name, reference in mapping.items()}
-
-
-def resolved(document: Node, node: Any) -> Node:
-    """What a reference leads to, or the node itself; `true` is a schema without demands."""
-    while isinstance(node, dict) and "$ref" in node:
-        there: Any = document
-        for part in cast("str", node["$ref"]).removeprefix("#/").split("/"):
-            there = there[part.replace("~1", "/").replace("~0", "~")]
-        node = there
-    return cast("Node", node) if isinstance(node, dict) else {}
 
 
 @dataclass
@@ -244,11 +231,9 @@ class Contracts:
     found: list[str] = field(default_factory=list[str])
 
     def compare(self) -> list[str]:
-        for path, item in self.old["paths"].items():
-            for method in METHODS:
-                if method in item:
-                    now = self.new["paths"].get(path, {}).get(method)
-                    self._operation(item[method], now, f"{method.upper()} {path}")
+        for path, method, operation in operations(self.old):
+            now = self.new["paths"].get(path, {}).get(method)
+            self._operation(operation, now, f"{method.upper()} {path}")
         for name, hook in self.old.get("webhooks", {}).items():
             now = resolved(self.new, self.new.get("webhooks", {}).get(name))
             self._webhook(resolved(self.old, hook)["post"], now.get("post"), f"webhook {name}")

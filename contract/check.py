@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from contract.clients import CLIENTS
+from contract.document import DOCUMENT
 from contract.fuzz import Fuzz
 from contract.packages import PACKAGES
 from contract.server import SERVER
-from contract.tools import DOCUMENT, Refused, node, run
+from contract.tools import Refused, node, run
 
 # --- linters: each says how much it found right, or raises Refused ---
 

@@ -5,13 +5,14 @@ strictly as its templates allow.
 import difflib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from contract.document import DOCUMENT
 from contract.server import SERVER
-from contract.tools import DOCUMENT, HERE, NODE, PYTHON, TOOLS, Refused, node, run
+from contract.tools import HERE, NODE, PYTHON, TOOLS, Refused, node, run
 
 DEBIAN_JAVA: Final = Path("/usr/share/java")
 JAVA: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
@@ -66,12 +67,17 @@ def typescript(**options: bool) -> Callable[[Path], str]:
 
     def compile_all(folder: Path) -> str:
         (folder / "node_modules").symlink_to(TOOLS)
-        settings = {"extends": str(HERE / "tsconfig.json"), "compilerOptions": options, "include": ["**/*.ts"]}
-        (folder / "tsconfig.json").write_text(json.dumps(settings))
-        node("typescript/bin/tsc", "--project", folder / "tsconfig.json", folder=folder)
+        tsc(folder, options, include=["**/*.ts"])
         return size_of(folder, "ts")
 
     return compile_all
+
+
+def tsc(folder: Path, options: Mapping[str, bool | str], **which: Sequence[str]) -> None:
+    """Compile `include` or `files` of a folder by contract/tsconfig.json, but for these options."""
+    settings = {"extends": str(HERE / "tsconfig.json"), "compilerOptions": options, **which}
+    (folder / "tsconfig.json").write_text(json.dumps(settings))
+    node("typescript/bin/tsc", "--project", folder / "tsconfig.json", folder=folder)
 
 
 def openapi_generator(name: str, into: str = "") -> Callable[..., str]:

@@ -19,9 +19,10 @@ from pathlib import Path
 from random import randrange
 from typing import Any, Final
 
+from contract.document import DOCUMENT
 from contract.plan import OF_WORDS, REFUSALS, Plan, toml
 from contract.scene import ADMIN, OPERATOR, Scene
-from contract.tools import DOCUMENT, HERE, PYTHON, Refused, run
+from contract.tools import HERE, PYTHON, Refused, run
 from tests.processes import Shell
 
 SETTINGS: Final = {

