@@ -10,11 +10,14 @@ from typing import Any, Final, cast
 
 from app import callbacks
 from app.phrases import (
+    ALWAYS_SENT,
+    BETTER_SAID,
     DONE,
     HEADERS,
     IDEMPOTENCY_KEY,
     IF_NONE_MATCH,
     INFO,
+    NOT_WITH_OTHERS,
     PAGE,
     SCHEME,
     SECURITY,
@@ -49,43 +52,6 @@ SHARED_REFUSALS: Final[dict[tuple[str, ...], str]] = {
     ("invalid", "idempotency_key_reused"): "InvalidOrKeyReused",
 }
 """The names of responses that are of several problems and of many operations."""
-NOT_WITH_OTHERS: Final[dict[str, tuple[str, ...]]] = {
-    "LicenceCreate": ("ends_at",),
-    "TokenRequest": ("client_assertion",),
-    "PropertyUpdate": ("unit", "currency"),
-}
-"""Fields that cannot be said together with others, and are left out of the example of a schema."""
-PERSON: Final[Document] = {"name": "Eva Nord"}
-FEATURE: Final[Document] = {"name": {"en": "Assets", "de": "Anlagen"}, "unit": {"en": "asset", "de": "Anlage"}}
-PLAN: Final[Document] = {"name": {"en": "Professional", "de": "Professional"}}
-ARTICLE: Final[Document] = {"name": {"en": "100 sensors, one year", "de": "100 Sensoren, ein Jahr"}}
-BETTER_SAID: Final[dict[str, Document]] = {
-    "UserRead": PERSON,
-    "ShownCondition": {"value": "2028-01-01"},
-    "MyPartner": {"name": "Sensorhaus GmbH", "role": "partner_admin"},
-    "MyAccount": {"role": "account_admin"},
-    "AccountArticleRead": ARTICLE,
-    "ArticleCreate": ARTICLE,
-    "ArticleRead": ARTICLE,
-    "DataExportRead": {"status": "done"},
-    "EntitlementCheck": FEATURE | {"code": None, "fits_at": None},
-    "EntitlementRead": FEATURE,
-    "ExplanationRead": FEATURE,
-    "FeatureCreate": {"name": FEATURE["name"]},
-    "FeatureRead": FEATURE | {"archived_at": None},
-    "InvitationPreview": {"role": "account_viewer"},
-    "InvitationRead": {"role": "account_viewer"},
-    "Me": PERSON | {"operator": False},
-    "OverviewPriceModel": PLAN,
-    "PartnerRead": {"name": "Sensorhaus GmbH"},
-    "PriceModelCreate": PLAN,
-    "PriceModelRead": PLAN | {"archived_at": None},
-    "RegistrationRead": {"role": "account_viewer"},
-    "ViewRead": {"name": "Ending soon", "broken": []},
-}
-"""What the example of a schema says where those of its fields, each right alone, would contradict each other. What is
-part of others comes first: they have it from there."""
-
 NOTHING: Final[Document] = {"application/json": {"schema": {}}}
 """What FastAPI says of an endpoint that makes its own answer, and shows nothing."""
 
@@ -123,7 +89,7 @@ def finalise(document: Document) -> Document:
 
 def _add_shared(components: Document) -> None:
     """Headers, and what every problem looks like."""
-    components["headers"] = deepcopy(HEADERS)
+    components["headers"] = deepcopy(HEADERS | {name: HEADERS[name] | {"required": True} for name in ALWAYS_SENT})
     components["examples"] = {_name(k): {"summary": k.title.en, "value": _example(k)} for k in KINDS.values()}
     components["responses"] |= {_name(k): _response([k], f". {k.detail.en}") for k in KINDS.values()}
     components["responses"] |= {n: _response([KINDS[c] for c in codes]) for codes, n in SHARED_REFUSALS.items()}

@@ -109,8 +109,45 @@ HEADERS: Final[dict[str, Document]] = {
                          '"credential";r=5994;t=1'),
     "WWW-Authenticate": _header("RFC 9110, 11.6.1.", "Bearer"),
 }  # fmt: skip
-for _always in ("X-Request-Id", "ETag", "Location", "Content-Disposition", "Content-Language"):
-    HEADERS[_always]["required"] = True  # wherever it is named at all
+ALWAYS_SENT: Final = ("X-Request-Id", "ETag", "Location", "Content-Disposition", "Content-Language")
+"""Headers that no answer lacks of which they are told."""
+
+NOT_WITH_OTHERS: Final[dict[str, tuple[str, ...]]] = {
+    "LicenceCreate": ("ends_at",),
+    "TokenRequest": ("client_assertion",),
+    "PropertyUpdate": ("unit", "currency"),
+}
+"""Fields that cannot be said together with others, and are left out of the example of a schema."""
+PERSON: Final[Document] = {"name": "Eva Nord"}
+FEATURE: Final[Document] = {"name": {"en": "Assets", "de": "Anlagen"}, "unit": {"en": "asset", "de": "Anlage"}}
+PLAN: Final[Document] = {"name": {"en": "Professional", "de": "Professional"}}
+ARTICLE: Final[Document] = {"name": {"en": "100 sensors, one year", "de": "100 Sensoren, ein Jahr"}}
+BETTER_SAID: Final[dict[str, Document]] = {
+    "UserRead": PERSON,
+    "ShownCondition": {"value": "2028-01-01"},
+    "MyPartner": {"name": "Sensorhaus GmbH", "role": "partner_admin"},
+    "MyAccount": {"role": "account_admin"},
+    "AccountArticleRead": ARTICLE,
+    "ArticleCreate": ARTICLE,
+    "ArticleRead": ARTICLE,
+    "DataExportRead": {"status": "done"},
+    "EntitlementCheck": FEATURE | {"code": None, "fits_at": None},
+    "EntitlementRead": FEATURE,
+    "ExplanationRead": FEATURE,
+    "FeatureCreate": {"name": FEATURE["name"]},
+    "FeatureRead": FEATURE | {"archived_at": None},
+    "InvitationPreview": {"role": "account_viewer"},
+    "InvitationRead": {"role": "account_viewer"},
+    "Me": PERSON | {"operator": False},
+    "OverviewPriceModel": PLAN,
+    "PartnerRead": {"name": "Sensorhaus GmbH"},
+    "PriceModelCreate": PLAN,
+    "PriceModelRead": PLAN | {"archived_at": None},
+    "RegistrationRead": {"role": "account_viewer"},
+    "ViewRead": {"name": "Ending soon", "broken": []},
+}
+"""What the example of a schema says where those of its fields, each right alone, would contradict each other. What is
+part of others comes first: they have it from there."""
 
 IDEMPOTENCY_KEY: Final = {
     "name": "Idempotency-Key",

@@ -54,7 +54,9 @@ def tidy(node: Schema) -> None:
 
 def _field(name: str, schema: Schema) -> None:
     schema.pop("title", None)
-    for one in (schema, *cast("list[Schema]", schema.get("anyOf", ()))) if name in ENDS else ():
+    if name not in ENDS:
+        return
+    for one in (schema, *cast("list[Schema]", schema.get("anyOf", ()))):
         if "examples" in one:
             one["examples"] = [str(example).replace("2026-", "2036-") for example in one["examples"]]
 
