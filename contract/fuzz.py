@@ -37,6 +37,8 @@ SETTINGS: Final = {
 IDENTITIES: Final = {"operator": OPERATOR, "partner admin": ADMIN}
 OWN: Final = {"operator": "exclude", "partner admin": "include"}
 """Of what is a partner's or one's own: whose it is; the rest is the other's."""
+CHAINS: Final = 20
+"""Of ten requests each: as many as are made in some seconds, however fast the machine is."""
 PATIENCE: Final = 4 * 3600
 """Seconds that a run may take."""
 
@@ -48,8 +50,8 @@ class Fuzz:
     identity: str
     examples: int
     """Of each operation, by the fuzzing phase; coverage has as many as there are bounds."""
-    seconds: int
-    """How long chains of requests are made."""
+    seconds: int = 0
+    """How long chains of requests are made; 0: a few, always the same."""
     seed: int = 1
     """Of what is made up: the same each time, so that `make contract` fails for a change of ours and not by chance."""
     quick: bool = False
@@ -71,7 +73,8 @@ class Fuzz:
             if self.quick:
                 named.append(f"--{OWN[self.identity]}-path-regex=^/v1/(me|partners/)")
             named += [f"--max-examples={self.examples}", "--phases=examples,coverage,fuzzing"]
-            runs = {"alone": named, "chains": [f"--max-time={self.seconds}", "--phases=stateful"]}
+            bound = f"--max-time={self.seconds}" if self.seconds else f"--max-examples={CHAINS}"
+            runs = {"alone": named, "chains": [bound, "--phases=stateful"]}
             said: list[str] = []
             wrong: list[str] = []
             for name in ("alone",) if only else runs:

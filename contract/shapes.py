@@ -1,5 +1,8 @@
-"""Refusals that speak of a shape and are about more: those which a request may meet although it fits the contract."""
+"""Refusals that speak of a shape and are about more: those which a request may meet although it fits the contract, and
+those of what the tool sent and took for fitting.
+"""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
@@ -22,6 +25,18 @@ def is_more_than_shape(operation: str, body: Any, pointer: str, code: str) -> bo
     if code == "datetime_parsing":
         return isinstance(value, str) and not in_our_time(value)  # no format says from when to when
     return code == "date_parsing" and not is_a_day(value)  # a bound is a day or a moment, by a pattern
+
+
+def is_misfit(pointer: str, headers: Mapping[str, Any], path: Mapping[str, Any]) -> bool:
+    """Whether the tool sent there what does not fit the contract, and took it for what does.
+
+    Of the pattern of If-Match it at times makes values that do not match: `0`. And a field of an answer that is null
+    (an invitation into no account) it follows as an id: `None`.
+    """
+    place, _, name = pointer.partition(":")
+    if pointer == "header:If-Match":
+        return not str(headers[name]).startswith(("*", '"', "W/"))
+    return place == "path" and str(path[name]) == "None"
 
 
 def in_our_time(moment: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from contract.document import operations
 from contract.plan import UNREAD, Plan, toml
 from contract.scene import Scene
-from contract.shapes import is_more_than_shape
+from contract.shapes import is_misfit, is_more_than_shape
 from tests.conftest import ROOT
 from tests.contract import CONTRACT, calls
 
@@ -111,3 +111,20 @@ def test_refusal_of_a_shape_that_the_contract_allows_is_one_of_few(
     operation: str, body: Any, pointer: str, code: str, expected: bool
 ):
     assert is_more_than_shape(operation, body, pointer, code) is expected
+
+
+@pytest.mark.parametrize(
+    ("pointer", "sent", "expected"),
+    [
+        ("header:If-Match", "0", True),
+        ("header:If-Match", '"7"', False),
+        ("header:If-Match", "*", False),
+        ("path:account_id", "None", True),
+        ("path:account_id", "0191", False),
+        ("header:Idempotency-Key", "None", False),
+        ("/name", "None", False),
+    ],
+)
+def test_refusal_of_what_the_tool_should_not_have_sent_is_no_failure(pointer: str, sent: str, expected: bool):
+    given = {pointer.partition(":")[2]: sent}
+    assert is_misfit(pointer, given, given) is expected
