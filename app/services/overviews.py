@@ -60,7 +60,8 @@ def _entitlement(document: Sequence[Any], at: datetime) -> dict[str, Any]:
     key, kind, _, overage, *_ = pool
     feature: Any = SimpleNamespace(key=key, kind=kind, name=name, unit=unit, overage=overage)
     supply, used = supplies.known(pool, at)
-    found, change = entitlements.shown(feature, supply, used or 0), supply.next_change
+    found = entitlements.shown(feature, supply, used or 0)
+    change = found["next_change"]
     found["next_change"] = change and {"at": words.stamp(change.at), "limit": change.limit}
     found["expires_at"] = found["expires_at"] and words.stamp(found["expires_at"])
     return found

@@ -1,6 +1,5 @@
 """What licences give together, at one moment and from one moment to the next."""
 
-from collections import Counter
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import NamedTuple, Protocol
@@ -26,9 +25,15 @@ class Sum(NamedTuple):
 
     @classmethod
     def of(cls, licences: Sequence[Granting]) -> "Sum":
-        caps = [licence.max_units_per_claim for licence in licences]
-        cap = None if None in caps else max((c for c in caps if c is not None), default=None)
-        return cls(len(caps), sum(licence.units for licence in licences), cap)
+        units, capped, cap = 0, bool(licences), 0
+        for licence in licences:
+            units += licence.units
+            own = licence.max_units_per_claim
+            if own is None:
+                capped = False
+            elif own > cap:
+                cap = own
+        return cls(len(licences), units, cap if capped else None)
 
     def plus(self, units: int, cap: int | None) -> "Sum":
         """With one more of them; one without a cap lifts those of all others."""
@@ -41,7 +46,8 @@ class Running:
 
     def __init__(self) -> None:
         self._count = self._units = self._uncapped = 0
-        self._caps, self._heap = Counter[int](), list[int]()
+        self._caps: dict[int, int] = {}
+        self._heap: list[int] = []
 
     def turn(self, sign: int, licence: Granting) -> None:
         self._count += sign
@@ -50,7 +56,7 @@ class Running:
         if cap is None:
             self._uncapped += sign
             return
-        self._caps[cap] += sign
+        self._caps[cap] = self._caps.get(cap, 0) + sign
         if sign > 0:
             heappush(self._heap, -cap)
 

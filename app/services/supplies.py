@@ -1,6 +1,6 @@
 """What accounts have of features: what `verdicts` judges by, as one statement reads it from the database."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -60,8 +60,12 @@ def read(document: str | None, at: datetime) -> tuple[Supply, int | None]:
 def known(pool: Sequence[Any], at: datetime) -> tuple[Supply, int | None]:
     """The same of a document that was read already."""
     key, kind, default_units, overage, archived, used, licences = pool
-    feature = FeatureTerms(key, FeatureKind(kind), default_units, Overage(overage), archived)
+    feature = FeatureTerms(key, _KINDS[kind], default_units, _OVERAGES[overage], archived)
     return Supply(feature, [_grant(*licence) for licence in licences or ()], at), used
+
+
+_KINDS: Final[Mapping[str, FeatureKind]] = {kind.value: kind for kind in FeatureKind}
+_OVERAGES: Final[Mapping[str, Overage]] = {overage.value: overage for overage in Overage}
 
 
 def _grant(units: int, cap: int | None, starts: str, ends: str | None, grace: int, suspended_by: str | None,

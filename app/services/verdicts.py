@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property
 from itertools import groupby
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from app import words
 from app.models import AccountStatus, FeatureKind, Overage, SuspendedBy
 from app.policy import Permission, Role, decide
+from app.records import record
 from app.services import terms
 from app.services.sums import Granting, Running, Sum
 
@@ -88,7 +89,7 @@ class Level(NamedTuple):
         return (MOST if self.reach is None else min(MOST, self.reach)) - used
 
 
-@dataclass(frozen=True)
+@record
 class Change:
     """When a limit will be another one, and which."""
 
@@ -96,13 +97,19 @@ class Change:
     limit: int
 
 
-@dataclass(frozen=True)
 class Supply:
-    """What an account has of a feature: null is one that the catalogue does not know."""
+    """What an account has of a feature, at a moment: null is one that the catalogue does not know."""
 
-    feature: FeatureTerms | None
-    licences: Sequence[Granting]
-    at: datetime
+    __slots__ = ("_giving", "at", "feature", "given", "licences", "now")
+
+    def __init__(self, feature: FeatureTerms | None, licences: Sequence[Granting], at: datetime) -> None:
+        self.feature: Final = feature
+        self.licences: Final = licences
+        self.at: Final = at
+        self._giving: Final = [licence for licence in licences if terms.in_force(licence, at)]
+        self.given: Final = Sum.of(self._giving)
+        """What the licences in force now give together."""
+        self.now: Final = self._level(self.given)
 
     def level(self, at: datetime) -> Level:
         """What there is at that moment, if nothing but the clock changes."""
@@ -126,51 +133,38 @@ class Supply:
             return Level(False, 0, 0, None)
         default = 0 if feature.archived else feature.default_units
         limit = given.units if given.licences else default
-        if feature.kind == FeatureKind.SWITCH:
-            limit = min(1, limit)
+        if limit > 1 and feature.kind == _SWITCH:
+            limit = 1
         percent = REACH[feature.overage]
         reach = None if percent is None else limit * percent // 100
         return Level(given.licences > 0 or default > 0, limit, reach, given.cap)
 
-    @cached_property
-    def _giving(self) -> Sequence[Granting]:
-        return [licence for licence in self.licences if terms.in_force(licence, self.at)]
-
-    @cached_property
-    def given(self) -> Sum:
-        """What the licences in force now give together."""
-        return Sum.of(self._giving)
-
-    @cached_property
-    def now(self) -> Level:
-        return self._level(self.given)
-
-    @cached_property
     def _turns(self) -> Sequence[tuple[datetime, int, Granting]]:
         """The moments to come at which a licence begins (1) or ceases (-1) to give its units, in their order."""
         found: list[tuple[datetime, int, Granting]] = []
         for licence in self.licences:
-            ceases = min((m for m in (terms.over_at(licence), licence.revoked_at) if m is not None), default=None)
-            never = licence.suspended_by is not None or (ceases is not None and ceases <= licence.starts_at)
+            starts, ceases = licence.starts_at, _earlier(terms.over_at(licence), licence.revoked_at)
+            never = licence.suspended_by is not None or (ceases is not None and ceases <= starts)
             if never or (ceases is not None and ceases <= self.at):
                 continue
-            if licence.starts_at > self.at:
-                found.append((licence.starts_at, 1, licence))
+            if starts > self.at:
+                found.append((starts, 1, licence))
             if ceases is not None:
                 found.append((ceases, -1, licence))
-        return sorted(found, key=lambda turn: turn[0])
+        return sorted(found, key=_moment)
 
     def later(self) -> Iterator[tuple[datetime, Level]]:
         """The moments to come at which licences begin or cease, and what there is from each of them on.
 
         One sweep over all of them: what is asked of a pool costs little more with many licences than with few.
         """
-        if not self._turns:
+        found = self._turns()
+        if not found:
             return
         running = Running()
         for licence in self._giving:
             running.turn(1, licence)
-        for at, turns in groupby(self._turns, key=lambda turn: turn[0]):
+        for at, turns in groupby(found, key=_moment):
             for _, sign, licence in turns:
                 running.turn(sign, licence)
             yield at, self._level(running.sum())
@@ -178,12 +172,26 @@ class Supply:
     @property
     def next_change(self) -> Change | None:
         """When the limit will be another one by the clock alone."""
-        return next((Change(at, level.limit) for at, level in self.later() if level.limit != self.now.limit), None)
+        limit = self.now.limit
+        for at, level in self.later():
+            if level.limit != limit:
+                return Change(at, level.limit)
+        return None
 
     @property
     def expires_at(self) -> datetime | None:
         """The earliest end of a licence in force; its days of grace come after it."""
-        return min((licence.ends_at for licence in self._giving if licence.ends_at is not None), default=None)
+        return min([licence.ends_at for licence in self._giving if licence.ends_at is not None], default=None)
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
+
+
+_moment: Final = itemgetter(0)
+_SWITCH: Final = FeatureKind.SWITCH
 
 
 @dataclass(frozen=True)
