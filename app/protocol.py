@@ -1,9 +1,6 @@
-"""HTTP as uvicorn speaks it, but for offers to speak something else, trailers, heads without end, and answers in two
-pieces.
-"""
+"""HTTP as uvicorn speaks it, but for offers to speak something else, trailers, and heads without end."""
 
-import asyncio
-from typing import Any, Final, cast
+from typing import Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -11,42 +8,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 OF_THE_OFFER: Final = {b"upgrade", b"http2-settings"}
 MAX_HEAD: Final = 65_536
 """Bytes after which a head (or trailers, or the size of a chunk) must have come to its end: the parser has no bound."""
-
-
-class Joined:
-    """A transport that sends the head of an answer together with what follows it in the same turn of the loop.
-
-    uvicorn writes them apart, and each write is a call of the system that wakes whoever reads: a sixth of the time of
-    a short answer. A head that nothing follows goes at the end of the turn.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._call_soon = asyncio.get_running_loop().call_soon
-        self._head = b""
-
-    def write(self, data: bytes) -> None:
-        if self._head:
-            head, self._head = self._head, b""
-            self._transport.writelines((head, data) if data else (head,))
-        elif data.startswith(b"HTTP/"):
-            self._head = data
-            self._call_soon(self._flush)
-        else:
-            self._transport.write(data)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._head and not self._transport.is_closing():
-            self._transport.write(self._head)
-        self._head = b""
-
-    def __getattr__(self, name: str) -> Any:
-        """All else is the transport's own."""
-        return getattr(self._transport, name)
 
 
 class Protocol(HttpToolsProtocol):
@@ -63,10 +24,6 @@ class Protocol(HttpToolsProtocol):
     _further = False
     """Whether the data at hand ended a head or a message, or was part of a body."""
     _unread = 0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.transport = cast("asyncio.Transport", Joined(transport))
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()

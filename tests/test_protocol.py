@@ -5,10 +5,9 @@ import json
 import re
 import socket
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
@@ -17,7 +16,6 @@ import uvicorn
 
 from app.config import Settings
 from app.policy import Role
-from app.protocol import Joined
 from tests import promises
 from tests.conftest import World, running
 
@@ -321,73 +319,3 @@ async def test_head_without_end_is_cut_off(settings: Settings, before: str):
                     await asyncio.sleep(0.02)
             assert raw.reader.at_eof() or raw.reader.exception()
         await there.works()
-
-
-class Recorder(asyncio.Transport):
-    """What the system is asked to send, in one call each."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[bytes] = []
-        self.closed = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.calls.append(bytes(data))
-
-    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        self.calls.append(b"".join(list_of_data))
-
-    def close(self) -> None:
-        self.closed = True
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-
-HEAD, BODY = b"HTTP/1.1 200 OK\r\n\r\n", b"{}"
-
-
-@pytest.mark.parametrize("pieces", [(HEAD, BODY), (HEAD, b""), (HEAD, BODY, BODY), (HEAD, BODY, HEAD, BODY)])
-async def test_head_and_what_follows_it_are_sent_in_one(pieces: tuple[bytes, ...]):
-    recorder = Recorder()
-    joined = Joined(recorder)
-    for piece in pieces:
-        joined.write(piece)
-    expected = [HEAD + piece if before == HEAD else piece for before, piece in pairwise(pieces) if piece != HEAD]
-    assert recorder.calls == expected
-    await asyncio.sleep(0)
-    assert recorder.calls == expected  # and once
-
-
-async def test_head_that_nothing_follows_is_sent_in_the_same_turn_of_the_loop():
-    recorder = Recorder()
-    joined = Joined(recorder)
-    joined.write(HEAD)
-    assert recorder.calls == []
-    await asyncio.sleep(0)
-    assert recorder.calls == [HEAD]
-    joined.write(BODY)
-    assert recorder.calls == [HEAD, BODY]
-
-
-async def test_head_is_sent_before_the_connection_ends_and_not_after():
-    recorder = Recorder()
-    joined = Joined(recorder)
-    joined.write(HEAD)
-    joined.close()
-    assert (recorder.calls, recorder.closed) == ([HEAD], True)
-    lost = Recorder()
-    joined = Joined(lost)
-    joined.write(HEAD)
-    lost.close()  # by the other side
-    await asyncio.sleep(0)
-    assert lost.calls == []
-
-
-async def test_client_that_waits_for_a_word_before_it_sends_its_body_gets_it(settings: Settings):
-    async with served(settings) as server, server.connect() as raw:
-        body = json.dumps({"name": "Patient"}).encode()
-        await raw.send(f"{server.head}Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n".encode())
-        assert await asyncio.wait_for(raw.reader.readuntil(b"\r\n\r\n"), 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
-        await raw.send(body)
-        assert (await raw.answer())[0] == 201
