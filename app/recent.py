@@ -18,10 +18,10 @@ class Recent(Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         """What was noted of it last; null: it is not known."""
-        if key not in self._kept:
-            return None
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+        return found
 
     def note(self, key: K, value: V) -> V:
         self._kept[key] = value
