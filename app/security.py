@@ -165,7 +165,7 @@ class Tokens:
         Raises:
             Unauthenticated: for any other string.
         """
-        if len(token) > MAX_TOKEN_LENGTH or not COMPACT.fullmatch(token):
+        if len(token) > MAX_TOKEN_LENGTH:
             raise Unauthenticated
         claims = self._verified(token)
         if claims["exp"] <= datetime.now(UTC).timestamp():  # the signature was checked before; time goes on
@@ -173,6 +173,8 @@ class Tokens:
         return claims
 
     def _decode(self, token: str) -> Mapping[str, Any]:
+        if not COMPACT.fullmatch(token):
+            raise Unauthenticated
         try:
             header = jwt.get_unverified_header(token)
             if set(header) != HEADER_FIELDS or header["typ"] != "at+jwt":
