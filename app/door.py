@@ -102,7 +102,7 @@ class Door:
                 line, self.token, self.partner_id, self.question.inside, self.account_id, **values
             )
             access = self._admit(found)
-            _familiar.note((self.token.session_id, self.account_id), None)
+            _familiar.note((self.token.session_id, self.account_id), True)
             yield Inside(access, line, *more)
 
     def _asked(self) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class Door:
         return access
 
 
-_familiar = Recent[tuple[UUID, UUID], None](MAX_FAMILIAR)
+_familiar = Recent[tuple[UUID, UUID], bool](MAX_FAMILIAR)
 """Sessions that were let into an account."""
 
 

@@ -42,10 +42,10 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+    for name in ("uvicorn", "uvicorn.error"):  # and not its access log, which is off: the edge has a line for each
         logging.getLogger(name).handlers = []
-        logging.getLogger(name).propagate = name != "uvicorn.access"  # the edge has a line for each: none is made here
-    for noisy in ("aiosmtplib", "alembic", "sqlalchemy", "asyncio", "httpcore"):
+        logging.getLogger(name).propagate = True
+    for noisy in ("uvicorn.access", "aiosmtplib", "alembic", "sqlalchemy", "asyncio", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

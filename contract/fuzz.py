@@ -38,7 +38,7 @@ IDENTITIES: Final = {"operator": OPERATOR, "partner admin": ADMIN}
 OWN: Final = {"operator": "exclude", "partner admin": "include"}
 """Of what is a partner's or one's own: whose it is; the rest is the other's."""
 CHAINS: Final = 20
-"""Of ten requests each: as many as are made in some seconds, however fast the machine is."""
+"""Of six requests at most; counted, so that a slower machine makes the same."""
 PATIENCE: Final = 4 * 3600
 """Seconds that a run may take."""
 

@@ -126,8 +126,8 @@ def _more_units(verdict: Verdict, offers: Sequence[Offer]) -> Iterator[dict[str,
         yield _remedy("claim_less", units=fewer)
     if verdict.supply.if_resumed().holds(used, units):
         yield _remedy("resume_licence")
-    if verdict.fits_at is not None:
-        yield _remedy("wait", at=verdict.fits_at)
+    if (fits_at := verdict.fits_at) is not None:
+        yield _remedy("wait", at=fits_at)
     bought = [(offer, pieces) for offer in offers if (pieces := _pieces(verdict, offer)) is not None]
     for currency in _currencies([offer for offer, _ in bought])[:CURRENCIES]:
         offer, pieces = min((b for b in bought if b[0].currency == currency),

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache, partial
 from typing import Any, Final
-from typing import cast as cast_
 from uuid import UUID
 
 from sqlalchemy import (
@@ -23,7 +22,6 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    literal,
     literal_column,
     select,
 )
@@ -37,7 +35,7 @@ from app.records import record
 from app.services import columns, lists, searches, tables, walks
 from app.services.columns import Columns, Definition
 from app.services.lists import Query
-from app.services.written import NULL, concatenated, moment, said
+from app.services.written import NULL, concatenated, moment, number, said
 
 MAX_KEPT: Final = 1_000
 """Characters of a query whose statements are worth keeping."""
@@ -216,10 +214,11 @@ def _made(known: Columns, masked: bool, query: Query, only: tuple[str, ...] | No
           nulls: tuple[bool, ...] | None) -> Asking:  # fmt: skip
     shown = columns.chosen(known, only, pointer)
     table = tables.of(known, query, masked=masked)
-    after = None if nulls is None else _bounds(lists.sorts(table, query), nulls)
     matching = lists.conditions(table, query)  # whatever is wrong with them is told before what is with the order
-    read: dict[str, Any] = {c.key: c for c in (*_READ, *(o.by for o in lists.sorts(table, query)))}
-    accounts = cast_("Select[Any]", select(*read.values()).where(Account.partner_id == PARTNER))
+    orders = lists.sorts(table, query)
+    after = None if nulls is None else _bounds(orders, nulls)
+    read: dict[str, Any] = {c.key: c for c in (*_READ, *(o.by for o in orders))}
+    accounts: Any = select(*read.values()).where(Account.partner_id == PARTNER)
     plan = walks.plan(accounts, table, query, after)
     shown_columns = known.active if shown is None else [known.open[key] for key in shown if key in known.open]
 
@@ -271,22 +270,18 @@ def _bounds(orders: Sequence[lists.Order], nulls: tuple[bool, ...]) -> list[Any]
 def _page(walk: Select[Any], orders: Sequence[lists.Order], limit: int, shown: Sequence[Definition], known: Columns, *,
           masked: bool, unfinished: Any = None) -> Select[Any]:  # fmt: skip
     """All rows of a walk as one value: a `Piece`. If they do not fill the page and `unfinished` holds, an empty one."""
-    rows = walk.limit(_number(limit + 1)).subquery()
+    rows = walk.limit(number(limit + 1)).subquery()
     room, count = param("room", Integer()), func.count()
     account = concatenated(_account(rows.c, shown, known, masked=masked)).label("account")
     of_last: list[Any] = [*(rows.c[o.by.key] for o in orders), rows.c.id]
     texts = select(account, *of_last).subquery()
-    items = func.array_to_string(_all_of(texts.c.account)[_number(1) : room], said(","))
+    items = func.array_to_string(_all_of(texts.c.account)[number(1) : room], said(","))
     last = func.json_build_array(*(_all_of(texts.c[column.key])[room] for column in of_last))
-    place = case((and_(room > _number(0), count >= room), cast(last, Text)))
+    place = case((and_(room > number(0), count >= room), cast(last, Text)))
     found: Any = array([_sent(items), _sent(place), _sent(cast(count, Text))])
     if unfinished is not None:
         found = case((and_(count <= room, unfinished), NOT_ALL), else_=found)
     return select(found)
-
-
-def _number(value: int) -> Any:
-    return literal(value, Integer, literal_execute=True)
 
 
 def _all_of(column: Any) -> Any:
@@ -321,11 +316,11 @@ def _value(properties: Any, d: Definition) -> Any:
     key = said(d.key)
     text = properties[key].astext
     match d.kind.written:
-        case "as text":
+        case "string":
             return func.coalesce(func.to_json(text), NULL)
-        case "as word":
+        case "word":
             return func.coalesce(said('"').concat(text).concat(said('"')), said("null"))
-        case "as it is":
+        case "plain":
             return func.coalesce(text, said("null"))
         case None:
             return func.coalesce(properties[key], NOTHING)

@@ -9,13 +9,14 @@ is walked until the page is full.
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import CTE, ColumnElement, Integer, Select, Text, Uuid, and_, any_, case, cast, func, literal, select
+from sqlalchemy import CTE, ColumnElement, Select, Text, Uuid, and_, any_, case, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app import words
 from app.models import Account
 from app.services import lists
 from app.services.lists import Condition, Query, Table
+from app.services.written import number
 
 NEAR, NEAR_MIXED = 40, 400
 """Rows of the order that are looked at for each row of a page: more, if there are other conditions."""
@@ -41,8 +42,8 @@ def sought(table: Table, query: Query) -> str:
 
 def near(walk: Select[Any], matching: Sequence[ColumnElement[bool]], rows: int) -> tuple[Select[Any], Any]:
     """Of the next rows of a walk without conditions, those that match; and whether there are more to be looked at."""
-    hit = walk.add_columns(and_(*matching).label("hit")).limit(_number(rows)).subquery()
-    beyond = walk.with_only_columns(Account.id).order_by(None).offset(_number(rows)).limit(_number(1)).exists()
+    hit = walk.add_columns(and_(*matching).label("hit")).limit(number(rows)).subquery()
+    beyond = walk.with_only_columns(Account.id).order_by(None).offset(number(rows)).limit(number(1)).exists()
     return select(hit).where(hit.c.hit), beyond
 
 
@@ -55,15 +56,15 @@ def few(table: Table, query: Query, partner: Any) -> list[CTE]:
     asked = [lists.condition(table, c) for c in _asked(query) if c.operator in INDEXED]
     if not asked:
         return []
-    some = select(Account.id).where(Account.partner_id == partner, *asked).limit(_number(FEW + 1))
-    ids = select(func.array(some.scalar_subquery(), type_=_IDS).label("ids")).offset(_number(0)).subquery()  # once only
+    some = select(Account.id).where(Account.partner_id == partner, *asked).limit(number(FEW + 1))
+    ids = select(func.array(some.scalar_subquery(), type_=_IDS).label("ids")).offset(number(0)).subquery()  # once only
     return [select(case((func.cardinality(ids.c.ids) <= FEW, ids.c.ids)).label("ids")).cte("few")]
 
 
 def hits(query: Query, partner: Any, text: str, *, counted: bool = False) -> CTE:
     """The ids of the accounts that hold a text; null if there are many. To be counted, many are sooner too many."""
     most = MOST_ALONE if _alone(query) and not counted else MOST
-    ids = func.accounts_matching(partner, literal(text, Text), _number(most), type_=_IDS)
+    ids = func.accounts_matching(partner, literal(text, Text), number(most), type_=_IDS)
     return select(ids.label("ids")).cte("hits")
 
 
@@ -81,10 +82,6 @@ def _asked(query: Query) -> list[Condition]:
 
 def _alone(query: Query) -> bool:
     return not (query.any or query.also_any) and all(c.operator == "contains" for c in _asked(query))
-
-
-def _number(value: int) -> Any:
-    return literal(value, Integer, literal_execute=True)
 
 
 _IDS: Final = ARRAY(Uuid)

@@ -25,6 +25,7 @@ class Sum(NamedTuple):
 
     @classmethod
     def of(cls, licences: Sequence[Granting]) -> "Sum":
+        """In one pass: each claim asks, and each feature that is shown."""
         units, capped, cap = 0, bool(licences), 0
         for licence in licences:
             units += licence.units

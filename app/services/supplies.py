@@ -15,6 +15,8 @@ from app.services.verdicts import FeatureTerms, Grant, Supply
 
 PARTNER, ACCOUNT = param("partner", Uuid()), param("account", Uuid())
 NOW: Final = param("now", DateTime(timezone=True))
+_KINDS: Final[Mapping[str, FeatureKind]] = {kind.value: kind for kind in FeatureKind}
+_OVERAGES: Final[Mapping[str, Overage]] = {overage.value: overage for overage in Overage}
 
 
 def pools(*conditions: Any) -> Select[Any]:
@@ -62,10 +64,6 @@ def known(pool: Sequence[Any], at: datetime) -> tuple[Supply, int | None]:
     key, kind, default_units, overage, archived, used, licences = pool
     feature = FeatureTerms(key, _KINDS[kind], default_units, _OVERAGES[overage], archived)
     return Supply(feature, [_grant(*licence) for licence in licences or ()], at), used
-
-
-_KINDS: Final[Mapping[str, FeatureKind]] = {kind.value: kind for kind in FeatureKind}
-_OVERAGES: Final[Mapping[str, Overage]] = {overage.value: overage for overage in Overage}
 
 
 def _grant(units: int, cap: int | None, starts: str, ends: str | None, grace: int, suspended_by: str | None,

@@ -52,8 +52,11 @@ class Kind:
     operators: tuple[str, ...]
     slots: Literal["text", "number"] | None = None
     searched: bool = False
-    written: Literal["as text", "as word", "as it is"] | None = None
-    """How JSON has it: a string; a string in which nothing is ever escaped; a number or a truth; null: in parts."""
+    written: Literal["string", "word", "plain"] | None = None
+    """What its JSON is: a string; a string in which nothing is ever escaped; a number or a truth; null: anything else.
+
+    Good for all that is stored under a key: a type never changes, and a key is free only when its values are gone.
+    """
 
 
 # --- texts ---
@@ -331,20 +334,20 @@ ORDERED = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "is_null")
 TEXTUAL = ("eq", "ne", "in", "contains", "starts_with", "is_null")
 
 KINDS: Final[Mapping[T, Kind]] = {
-    T.TEXT: Kind(_text, _folded, _folded, TEXTUAL, "text", searched=True, written="as text"),
-    T.NUMBER: Kind(_number, float, _ask_number, ORDERED, "number", written="as it is"),
+    T.TEXT: Kind(_text, _folded, _folded, TEXTUAL, "text", searched=True, written="string"),
+    T.NUMBER: Kind(_number, float, _ask_number, ORDERED, "number", written="plain"),
     T.MONEY: Kind(_money, lambda v: float(v["amount"]), _ask_number, ORDERED, "number"),
-    T.BOOLEAN: Kind(_boolean, float, _ask_truth, ("eq", "ne", "is_null"), "number", written="as it is"),
+    T.BOOLEAN: Kind(_boolean, float, _ask_truth, ("eq", "ne", "is_null"), "number", written="plain"),
     T.DATE: Kind(_date, lambda v: float(_day(v).toordinal()), lambda t: float(_day(t).toordinal()), ORDERED, "number",
-                 written="as word"),
+                 written="word"),
     T.DATETIME: Kind(_datetime, lambda v: _moment(v).timestamp(), lambda t: _moment(t).timestamp(),
-                     ORDERED, "number", written="as word"),
-    T.SELECT: Kind(_select, str, _as_given, EQUAL, "text", written="as word"),
+                     ORDERED, "number", written="word"),
+    T.SELECT: Kind(_select, str, _as_given, EQUAL, "text", written="word"),
     T.MULTI_SELECT: Kind(_multi_select, None, _as_given, ("contains", "is_null")),
-    T.URL: Kind(_url, _as_given, _as_given, TEXTUAL, "text", searched=True, written="as text"),
-    T.EMAIL: Kind(_email, str.lower, str.lower, TEXTUAL, "text", searched=True, written="as text"),
-    T.PHONE: Kind(_phone, str, _as_given, TEXTUAL, "text", searched=True, written="as word"),
-    T.USER: Kind(_user, str, lambda t: _user(t, {}), EQUAL, "text", written="as word"),
+    T.URL: Kind(_url, _as_given, _as_given, TEXTUAL, "text", searched=True, written="string"),
+    T.EMAIL: Kind(_email, str.lower, str.lower, TEXTUAL, "text", searched=True, written="string"),
+    T.PHONE: Kind(_phone, str, _as_given, TEXTUAL, "text", searched=True, written="word"),
+    T.USER: Kind(_user, str, lambda t: _user(t, {}), EQUAL, "text", written="word"),
 }  # fmt: skip
 
 CAN_BE_UNIQUE: Final = frozenset({T.TEXT, T.NUMBER, T.DATE, T.URL, T.EMAIL, T.PHONE})

@@ -22,6 +22,8 @@ REACH: Final[Mapping[Overage, int | None]] = {
     Overage.ALLOWED: None,
 }  # fmt: skip
 """Up to how much of its limit a feature may be used, in percent; null: without end."""
+_SWITCH: Final = FeatureKind.SWITCH
+_moment: Final = itemgetter(0)
 
 
 class Step(StrEnum):
@@ -190,10 +192,6 @@ def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
     return min(one, other)
 
 
-_moment: Final = itemgetter(0)
-_SWITCH: Final = FeatureKind.SWITCH
-
-
 @dataclass(frozen=True)
 class Person:
     """Who wants to use it: what they are in the account and in its partner, and in what state these are."""
@@ -296,10 +294,10 @@ def _decided(person: Person, *, suspended: bool, managed: bool) -> str | None:
 
 def members_of(verdict: Verdict) -> dict[str, object]:
     """What a problem says of it besides."""
-    change = verdict.supply.next_change
+    change, fits_at = verdict.supply.next_change, verdict.fits_at
     return {
         "limit": verdict.limit, "used": verdict.used, "available": verdict.available,
         "max_units_per_claim": verdict.supply.now.cap,
         "next_change": None if change is None else {"at": words.stamp(change.at), "limit": change.limit},
-        "fits_at": words.stamp(verdict.fits_at) if verdict.fits_at else None,
+        "fits_at": words.stamp(fits_at) if fits_at else None,
     }  # fmt: skip

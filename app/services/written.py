@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, ColumnElement, Select, Text, case, cast, func, literal, literal_column, select
+from sqlalchemy import ARRAY, ColumnElement, Integer, Select, Text, case, cast, func, literal, literal_column, select
 from sqlalchemy.dialects.postgresql import JSON
 
 MOST_ARGUMENTS: Final = 90
@@ -19,6 +19,11 @@ Pieces = list[Any]
 def said(text: str) -> ColumnElement[str]:
     """A text of ours, in the statement itself."""
     return literal(str(text), Text, literal_execute=True)
+
+
+def number(value: int) -> Any:
+    """A number of ours, in the statement itself."""
+    return literal(value, Integer, literal_execute=True)
 
 
 def moment(at: Any) -> ColumnElement[str]:
@@ -76,8 +81,8 @@ def array_of(name: str, rows: Select[Any], most: int) -> Any:
     """`"name":[…],"name_more":false`: so many rows at most, of those that `rows` finds (its one column is a row's
     text) in their order, and whether there are more.
     """
-    found = rows.limit(literal(most + 1, literal_execute=True)).subquery()
+    found = rows.limit(number(most + 1)).subquery()
     (text,) = found.c
-    few = func.array_to_string(func.array_agg(text, type_=ARRAY(Text))[1:most], said(","))
-    more = case((func.count() > literal(most, literal_execute=True), said("true")), else_=said("false"))
+    few = func.array_to_string(func.array_agg(text, type_=ARRAY(Text))[number(1) : number(most)], said(","))
+    more = case((func.count() > number(most), said("true")), else_=said("false"))
     return select(concatenated([f'"{name}":[', few, f'],"{name}_more":', more])).select_from(found).scalar_subquery()
