@@ -31,12 +31,12 @@ def is_misfit(pointer: str, headers: Mapping[str, Any], path: Mapping[str, Any])
     """Whether the tool sent there what does not fit the contract, and took it for what does.
 
     Of the pattern of If-Match it at times makes values that do not match: `0`. And a field of an answer that is null
-    (an invitation into no account) it follows as an id: `None`.
+    (an invitation into no account) it follows as an id: `None`, `null`.
     """
     place, _, name = pointer.partition(":")
     if pointer == "header:If-Match":
         return not str(headers[name]).startswith(("*", '"', "W/"))
-    return place == "path" and str(path[name]) == "None"
+    return place == "path" and str(path[name]) in ("None", "null")
 
 
 def in_our_time(moment: str) -> bool:

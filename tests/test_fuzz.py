@@ -120,6 +120,7 @@ def test_refusal_of_a_shape_that_the_contract_allows_is_one_of_few(
         ("header:If-Match", '"7"', False),
         ("header:If-Match", "*", False),
         ("path:account_id", "None", True),
+        ("path:account_id", "null", True),
         ("path:account_id", "0191", False),
         ("header:Idempotency-Key", "None", False),
         ("/name", "None", False),
