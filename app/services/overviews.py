@@ -4,7 +4,6 @@ purchases and licences; of the account and its entitlements it tells what the us
 A test holds all of it to what the single addresses show. Each part names the partner itself: see `app.express`.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from types import SimpleNamespace
@@ -40,15 +39,14 @@ MOST_PEOPLE: Final = 1000
 """Members, and invitations."""
 MOST: Final = 100
 """Of anything else."""
-_COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 AT: Final = param("at", DateTime(timezone=True))
 
 
 def read(document: Sequence[str], known: Columns, access: Access, at: datetime) -> str:
     """What `WANTED` found at that moment, as JSON as this caller sees it."""
     account, pools, rest = document
-    row: Any = SimpleNamespace(**json.loads(account))  # its values as whoever reads the row has them
-    own = _COMPACT.encode(accounts.shown(known, access, row))
+    row: Any = SimpleNamespace(**orjson.loads(account))  # its values as whoever reads the row has them
+    own = orjson.dumps(accounts.shown(known, access, row)).decode()
     found = [_entitlement(pool, at) for pool in orjson.loads(pools)]
     shown, more = orjson.dumps(found[:MOST]).decode(), "true" if len(found) > MOST else "false"
     return f'{{"account":{own},{rest},"entitlements":{shown},"entitlements_more":{more}}}'

@@ -145,7 +145,10 @@ class Supply:
         """The moments to come at which a licence begins (1) or ceases (-1) to give its units, in their order."""
         found: list[tuple[datetime, int, Granting]] = []
         for licence in self.licences:
-            starts, ceases = licence.starts_at, _earlier(terms.over_at(licence), licence.revoked_at)
+            starts = licence.starts_at
+            if licence.ends_at is None and licence.revoked_at is None and starts <= self.at:
+                continue  # as most: it gives its units for ever, or whoever suspended it says when
+            ceases = _earlier(terms.over_at(licence), licence.revoked_at)
             never = licence.suspended_by is not None or (ceases is not None and ceases <= starts)
             if never or (ceases is not None and ceases <= self.at):
                 continue
