@@ -1,5 +1,5 @@
 """Refusals that speak of a shape and are about more: those which a request may meet although it fits the contract, and
-those of what the tool sent and took for fitting.
+those of what the tool sent and took for fitting. And which DELETE leaves something to be read.
 """
 
 from collections.abc import Mapping
@@ -37,6 +37,11 @@ def is_misfit(pointer: str, headers: Mapping[str, Any], path: Mapping[str, Any])
     if pointer == "header:If-Match":
         return not str(headers[name]).startswith(("*", '"', "W/"))
     return place == "path" and str(path[name]) in ("None", "null")
+
+
+def is_kept(operation: str) -> bool:
+    """Whether a DELETE of this name ends a thing and keeps it: an account is archived, a claim given back."""
+    return operation.startswith(("archive", "end", "release", "revoke"))
 
 
 def in_our_time(moment: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from contract.document import operations
 from contract.plan import UNREAD, Plan, toml
 from contract.scene import Scene
-from contract.shapes import is_misfit, is_more_than_shape
+from contract.shapes import is_kept, is_misfit, is_more_than_shape
 from tests.conftest import ROOT
 from tests.contract import CONTRACT, calls
 
@@ -129,3 +129,14 @@ def test_refusal_of_a_shape_that_the_contract_allows_is_one_of_few(
 def test_refusal_of_what_the_tool_should_not_have_sent_is_no_failure(pointer: str, sent: str, expected: bool):
     given = {pointer.partition(":")[2]: sent}
     assert is_misfit(pointer, given, given) is expected
+
+
+def test_what_is_deleted_is_gone_and_only_what_is_ended_can_be_read():
+    names = {o["operationId"] for _, method, o in operations(CONTRACT) if method == "delete"}
+    assert {name for name in names if is_kept(name)} == {
+        "archiveAccount", "releaseClaim", "releaseResource", "revokeAccountInvitation", "revokePartnerInvitation",
+        "revokeApiClient", "revokeServiceClient", "endApiClientCredential", "endServiceClientCredential", "endSession",
+    }  # fmt: skip
+    assert {name for name in names if not is_kept(name)} == {
+        "deleteProperty", "deleteSession", "deleteView", "deleteWebhook", "removeAccountMember", "removePartnerMember",
+    }  # fmt: skip
