@@ -9,6 +9,7 @@ import java.net.http.HttpResponse;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -125,6 +126,29 @@ public class Flows {
     return one.toString();
   }
 
+  /** Of which type a column is. */
+  static Object typed(PropertyRead column) {
+    Object one = column.getActualInstance();
+    if (one instanceof BooleanPropertyRead truth) {
+      return truth.getType();
+    } else if (one instanceof DatetimePropertyRead datetime) {
+      return datetime.getType();
+    } else if (one instanceof EmailPropertyRead email) {
+      return email.getType();
+    } else if (one instanceof PhonePropertyRead phone) {
+      return phone.getType();
+    } else if (one instanceof SelectPropertyRead select) {
+      return select.getType();
+    } else if (one instanceof TextPropertyRead text) {
+      return text.getType();
+    } else if (one instanceof UrlPropertyRead url) {
+      return url.getType();
+    } else if (one instanceof UserPropertyRead user) {
+      return user.getType();
+    }
+    return "another type";
+  }
+
   static <T> String joined(List<T> things, String between, Function<T, Object> shown) {
     return things.stream().map(one -> shown.apply(one).toString()).collect(Collectors.joining(between));
   }
@@ -224,6 +248,51 @@ public class Flows {
     print("values:", joined(List.of("contract_end", "seats", "tags"), ", ",
         key -> Objects.requireNonNullElse(changed.getProperties().get(key), "none")));
     print("time zone:", Objects.requireNonNullElse(changed.getTimeZone(), "none"));
+
+    // a column of every other type: each is told by its type, takes a value, and leads to the account that has it
+    var manager = new MeApi(anna).getMe((String) null).getId();
+    var large = new Option().key("large").label(new Label().en("Large"));
+    var others = List.of(
+        new PropertyCreate(new BooleanPropertyCreate().type(BooleanPropertyCreate.TypeEnum.BOOLEAN)
+            .key("premium").label(new Label().en("Premium"))),
+        new PropertyCreate(new DatetimePropertyCreate().type(DatetimePropertyCreate.TypeEnum.DATETIME)
+            .key("visited").label(new Label().en("Last visit"))),
+        new PropertyCreate(new EmailPropertyCreate().type(EmailPropertyCreate.TypeEnum.EMAIL)
+            .key("contact").label(new Label().en("Contact"))),
+        new PropertyCreate(new PhonePropertyCreate().type(PhonePropertyCreate.TypeEnum.PHONE)
+            .key("phone").label(new Label().en("Phone"))),
+        new PropertyCreate(new SelectPropertyCreate().type(SelectPropertyCreate.TypeEnum.SELECT)
+            .key("size").label(new Label().en("Size")).addOptionsItem(large)),
+        new PropertyCreate(new TextPropertyCreate().type(TextPropertyCreate.TypeEnum.TEXT)
+            .key("hall").label(new Label().en("Hall")).maxLength(40)),
+        new PropertyCreate(new UrlPropertyCreate().type(UrlPropertyCreate.TypeEnum.URL)
+            .key("website").label(new Label().en("Website"))),
+        new PropertyCreate(new UserPropertyCreate().type(UserPropertyCreate.TypeEnum.USER)
+            .key("manager").label(new Label().en("Manager"))));
+    List<Object> types = new ArrayList<>();
+    for (var column : others) {
+      types.add(typed(properties.createProperty(partner, column, null)));
+    }
+    print("types:", joined(types, ", ", one -> one));
+    var everything = new LinkedHashMap<String, Object>();
+    everything.put("premium", true);
+    everything.put("visited", "2027-01-31T10:30:00+01:00");
+    everything.put("contact", "ops@nordwerk.example");
+    everything.put("phone", "+49 30 123456");
+    everything.put("size", "large");
+    everything.put("hall", "Hall 3");
+    everything.put("website", "https://nordwerk.example");
+    everything.put("manager", manager);
+    var kept = table.updateAccount(partner, account, new AccountUpdate().properties(everything), "*").getProperties();
+    print("typed:", joined(List.copyOf(everything.keySet()), ", ",
+        key -> manager.toString().equals(kept.get(key)) ? "Anna" : kept.get(key)));
+    List<AccountRead> led = new ArrayList<>();
+    for (var lead : List.of("premium:eq:true", "visited:lt:2027-02-01", "contact:contains:ops@",
+        "phone:starts_with:+49", "size:eq:large", "hall:eq:hall 3", "website:contains:nordwerk",
+        "manager:eq:" + manager)) {
+      led.addAll(accounts(bob, partner, List.of("properties." + lead)));
+    }
+    print("by each:", led.size(), "times", led.get(0).getName());
 
     // the table, filtered and sorted, in pages of two; with typed conditions; by a view that others share; as a file
     print("pages:", names(accounts(bob, partner, List.of("properties.seats:gte:2", "status:eq:active"))));

@@ -120,6 +120,29 @@ func shown(column tenantry.PropertyRead) string {
 	return "a column of another type"
 }
 
+// typed says of which type a column is.
+func typed(column tenantry.PropertyRead) string {
+	switch column := column.GetActualInstance().(type) {
+	case *tenantry.BooleanPropertyRead:
+		return column.Type
+	case *tenantry.DatetimePropertyRead:
+		return column.Type
+	case *tenantry.EmailPropertyRead:
+		return column.Type
+	case *tenantry.PhonePropertyRead:
+		return column.Type
+	case *tenantry.SelectPropertyRead:
+		return column.Type
+	case *tenantry.TextPropertyRead:
+		return column.Type
+	case *tenantry.UrlPropertyRead:
+		return column.Type
+	case *tenantry.UserPropertyRead:
+		return column.Type
+	}
+	return "another type"
+}
+
 func joined[T any](things []T, between string, shown func(T) string) string {
 	words := []string{}
 	for _, one := range things {
@@ -256,6 +279,43 @@ func main() {
 	if changed.TimeZone.Get() == nil {
 		fmt.Println("time zone: none")
 	}
+
+	// a column of every other type: each is told by its type, takes a value, and leads to the account that has it
+	manager := made(api.MeAPI.GetMe(anna).Execute()).Id
+	sizes := []tenantry.Option{{Key: "large", Label: label("Large")}}
+	hall := tenantry.NewTextPropertyCreate("hall", label("Hall"), "text")
+	hall.SetMaxLength(40)
+	types := joined([]tenantry.PropertyCreate{
+		{BooleanPropertyCreate: tenantry.NewBooleanPropertyCreate("premium", label("Premium"), "boolean")},
+		{DatetimePropertyCreate: tenantry.NewDatetimePropertyCreate("visited", label("Last visit"), "datetime")},
+		{EmailPropertyCreate: tenantry.NewEmailPropertyCreate("contact", label("Contact"), "email")},
+		{PhonePropertyCreate: tenantry.NewPhonePropertyCreate("phone", label("Phone"), "phone")},
+		{SelectPropertyCreate: tenantry.NewSelectPropertyCreate(sizes, "size", label("Size"), "select")},
+		{TextPropertyCreate: hall},
+		{UrlPropertyCreate: tenantry.NewUrlPropertyCreate("website", label("Website"), "url")},
+		{UserPropertyCreate: tenantry.NewUserPropertyCreate("manager", label("Manager"), "user")},
+	}, ", ", func(column tenantry.PropertyCreate) string {
+		return typed(*made(api.PropertiesAPI.CreateProperty(anna, partner).PropertyCreate(column).Execute()))
+	})
+	fmt.Println("types:", types)
+	everything := made(patch(map[string]any{
+		"premium": true, "visited": "2027-01-31T10:30:00+01:00", "contact": "ops@nordwerk.example",
+		"phone": "+49 30 123456", "size": "large", "hall": "Hall 3", "website": "https://nordwerk.example",
+		"manager": manager,
+	}, "*")).Properties
+	if everything["manager"] == manager {
+		everything["manager"] = "Anna"
+	}
+	keys := []string{"premium", "visited", "contact", "phone", "size", "hall", "website", "manager"}
+	fmt.Println("typed:", joined(keys, ", ", func(key string) string { return fmt.Sprint(everything[key]) }))
+	led := []tenantry.AccountRead{}
+	for _, lead := range []string{
+		"premium:eq:true", "visited:lt:2027-02-01", "contact:contains:ops@", "phone:starts_with:+49", "size:eq:large",
+		"hall:eq:hall 3", "website:contains:nordwerk", "manager:eq:" + manager,
+	} {
+		led = append(led, accounts(bob, partner, []string{"properties." + lead})...)
+	}
+	fmt.Println("by each:", len(led), "times", led[0].Name)
 
 	// the table, filtered and sorted, in pages of two; with typed conditions; by a view that others share; as a file
 	fmt.Println("pages:", names(accounts(bob, partner, []string{"properties.seats:gte:2", "status:eq:active"})))

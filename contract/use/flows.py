@@ -41,9 +41,15 @@ from tenantry_client.models import (
     AccountSearch,
     AccountUpdate,
     AccountUpdateProperties,
+    BooleanPropertyCreate,
+    BooleanPropertyRead,
     ClaimCreate,
     ClaimRead,
     DatePropertyCreate,
+    DatetimePropertyCreate,
+    DatetimePropertyRead,
+    EmailPropertyCreate,
+    EmailPropertyRead,
     EntitlementProblem,
     InvitationPreviewRequest,
     InvitationRead,
@@ -58,11 +64,21 @@ from tenantry_client.models import (
     Option,
     PartnerCreate,
     PartnerInvitationCreate,
+    PhonePropertyCreate,
+    PhonePropertyRead,
     ProblemDetails,
     PropertyOrder,
     RegistrationCreate,
     SearchCondition,
+    SelectPropertyCreate,
+    SelectPropertyRead,
     SessionCreate,
+    TextPropertyCreate,
+    TextPropertyRead,
+    UrlPropertyCreate,
+    UrlPropertyRead,
+    UserPropertyCreate,
+    UserPropertyRead,
     ViewCreate,
 )
 from tenantry_client.types import UNSET, Unset
@@ -134,6 +150,23 @@ def shown(column: object) -> str:
             return f"{key} of {' '.join(option.key for option in options)}"
         case _:
             return str(getattr(column, "key", column))
+
+
+def typed_as(column: object) -> str:
+    match column:
+        case (
+            BooleanPropertyRead(type_=told)
+            | DatetimePropertyRead(type_=told)
+            | EmailPropertyRead(type_=told)
+            | PhonePropertyRead(type_=told)
+            | SelectPropertyRead(type_=told)
+            | TextPropertyRead(type_=told)
+            | UrlPropertyRead(type_=told)
+            | UserPropertyRead(type_=told)
+        ):
+            return str(told)
+        case _:
+            return "another type"
 
 
 def names(rows: Iterable[AccountRead]) -> str:
@@ -227,6 +260,38 @@ made(patch({"seats": 40, "fee": {"amount": "12.50", "currency": "EUR"}, "tags": 
 changed = made(patch({"tags": None, "contract_end": "2027-03-15"}, "*"))
 print("values:", ", ".join(str(changed.properties[key] or "none") for key in ("contract_end", "seats", "tags")))
 print("time zone:", changed.time_zone or "none")
+
+# a column of every other type: each is told by its type, takes a value, and leads to the account that has it
+manager = str(made(get_me.sync(client=anna)).id)
+large = Option(key="large", label=Label(en="Large"))
+others = (
+    BooleanPropertyCreate(type_="boolean", key="premium", label=Label(en="Premium")),
+    DatetimePropertyCreate(type_="datetime", key="visited", label=Label(en="Last visit")),
+    EmailPropertyCreate(type_="email", key="contact", label=Label(en="Contact")),
+    PhonePropertyCreate(type_="phone", key="phone", label=Label(en="Phone")),
+    SelectPropertyCreate(type_="select", key="size", label=Label(en="Size"), options=[large]),
+    TextPropertyCreate(type_="text", key="hall", label=Label(en="Hall"), max_length=40),
+    UrlPropertyCreate(type_="url", key="website", label=Label(en="Website")),
+    UserPropertyCreate(type_="user", key="manager", label=Label(en="Manager")),
+)
+told = [typed_as(made(create_property.sync(partner, client=anna, body=column))) for column in others]
+print("types:", ", ".join(told))
+given: dict[str, object] = {
+    "premium": True,
+    "visited": "2027-01-31T10:30:00+01:00",
+    "contact": "ops@nordwerk.example",
+    "phone": "+49 30 123456",
+    "size": "large",
+    "hall": "Hall 3",
+    "website": "https://nordwerk.example",
+    "manager": manager,
+}
+typed = made(patch(given, "*")).properties.to_dict() | {"manager": "Anna"}
+print("typed:", ", ".join("true" if typed[key] is True else str(typed[key]) for key in given))
+leads = ["premium:eq:true", "visited:lt:2027-02-01", "contact:contains:ops@", "phone:starts_with:+49"]
+leads += ["size:eq:large", "hall:eq:hall 3", "website:contains:nordwerk", f"manager:eq:{manager}"]
+led = [row.name for lead in leads for row in accounts(bob, partner, [f"properties.{lead}"])]
+print("by each:", len(led), "times", ", ".join(set(led)))
 
 # the table, filtered and sorted, in pages of two; with typed conditions; by a view that others share; as a file
 print("pages:", names(accounts(bob, partner, ["properties.seats:gte:2", "status:eq:active"])))

@@ -190,6 +190,43 @@ const changed = await made(patch({ tags: null, contract_end: "2027-03-15" }, "*"
 console.log("values:", ["contract_end", "seats", "tags"].map((key) => changed.properties[key] ?? "none").join(", "));
 console.log("time zone:", changed.time_zone ?? "none");
 
+// a column of every other type: each is told by its type, takes a value, and leads to the account that has it
+const manager = (await made(anna.GET("/v1/me"))).id;
+const others: Schemas["PropertyCreate"][] = [
+  { type: "boolean", key: "premium", label: { en: "Premium" } },
+  { type: "datetime", key: "visited", label: { en: "Last visit" } },
+  { type: "email", key: "contact", label: { en: "Contact" } },
+  { type: "phone", key: "phone", label: { en: "Phone" } },
+  { type: "select", key: "size", label: { en: "Size" }, options: [{ key: "large", label: { en: "Large" } }] },
+  { type: "text", key: "hall", label: { en: "Hall" }, max_length: 40 },
+  { type: "url", key: "website", label: { en: "Website" } },
+  { type: "user", key: "manager", label: { en: "Manager" } },
+];
+const types: string[] = [];
+for (const body of others) {
+  types.push((await made(anna.POST("/v1/partners/{partner_id}/properties", { params: partner, body }))).type);
+}
+console.log("types:", types.join(", "));
+const given = {
+  premium: true,
+  visited: "2027-01-31T10:30:00+01:00",
+  contact: "ops@nordwerk.example",
+  phone: "+49 30 123456",
+  size: "large",
+  hall: "Hall 3",
+  website: "https://nordwerk.example",
+  manager,
+};
+const typed = (await made(patch(given, "*"))).properties;
+console.log("typed:", others.map(({ key }) => (key === "manager" ? "Anna" : typed[key])).join(", "));
+const leads = ["premium:eq:true", "visited:lt:2027-02-01", "contact:contains:ops@", "phone:starts_with:+49"];
+leads.push("size:eq:large", "hall:eq:hall 3", "website:contains:nordwerk", `manager:eq:${manager}`);
+const led: Schemas["AccountRead"][] = [];
+for (const lead of leads) {
+  for await (const row of accounts(bob, partner_id, [`properties.${lead}`])) led.push(row);
+}
+console.log("by each:", led.length, "times", [...new Set(led.map((row) => row.name))].join(", "));
+
 // the table, filtered and sorted, in pages of two; with typed conditions; by a view that others share; as a file
 const found: Schemas["AccountRead"][] = [];
 for await (const row of accounts(bob, partner_id, ["properties.seats:gte:2", "status:eq:active"])) found.push(row);
