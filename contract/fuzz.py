@@ -51,9 +51,9 @@ class Fuzz:
     examples: int
     """Of each operation, by the fuzzing phase; coverage has as many as there are bounds."""
     seconds: int = 0
-    """How long chains of requests are made; 0: a few, always the same."""
+    """How long chains of requests are made; 0: `CHAINS` of them."""
     seed: int = 1
-    """Of what is made up: the same each time, so that `make contract` fails for a change of ours and not by chance."""
+    """Of what is made up. The ids in answers are others each time: so chains are nearly the same, and not quite."""
     quick: bool = False
     """Only what is more one's own, and of bounds only what lies within them: four in five such requests lie without."""
 
