@@ -9,6 +9,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -344,6 +345,33 @@ func main() {
 	}))
 	csv := made(api.AccountsAPI.ExportAccountsAsCsv(bob, partner).View(view).Execute())
 	fmt.Println("csv:", strings.Count(csv, "\r\n"), "lines")
+
+	// the file comes back: tried first, then done; what was exported imports back unchanged
+	path := filepath.Join(os.TempDir(), "accounts-"+domain+".csv")
+	defer os.Remove(path)
+	if err := os.WriteFile(path, []byte(csv), 0o600); err != nil {
+		log.Fatalln(err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		log.Fatalln(err)
+	}
+	begun := made(api.ImportsAPI.CreateAccountImport(anna, partner).File(file).Match("name").Execute()).Id
+	reached := func(status tenantry.ImportStatus) *tenantry.AccountImportRead {
+		for tries := 0; tries < 300; tries++ {
+			now := made(api.ImportsAPI.GetAccountImport(anna, partner, begun).Execute())
+			if now.Status == status {
+				return now
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		log.Fatalln("not", status)
+		return nil
+	}
+	reached("checked")
+	made(api.ImportsAPI.ConfirmAccountImport(anna, partner, begun).Execute())
+	counts := reached("done").Result.Get()
+	fmt.Printf("import: %d created, %d updated, %d unchanged\n", counts.Created, counts.Updated, counts.Unchanged)
 
 	// problems: somebody was faster, and a field that is not valid
 	_, _, err = patch(map[string]any{"seats": 41}, version)

@@ -3,6 +3,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from typing import TypeVar, cast
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from tenantry_client.api.accounts import (
     update_account,
 )
 from tenantry_client.api.claims import create_claim, release_claim
+from tenantry_client.api.imports import confirm_account_import, create_account_import, get_account_import
 from tenantry_client.api.invitations import (
     create_account_invitation,
     create_partner_invitation,
@@ -35,6 +37,8 @@ from tenantry_client.api.views import create_view
 from tenantry_client.models import (
     AccountCreate,
     AccountCreateProperties,
+    AccountImportCreate,
+    AccountImportRead,
     AccountInvitationCreate,
     AccountInvitationCreateRole,
     AccountRead,
@@ -81,7 +85,7 @@ from tenantry_client.models import (
     UserPropertyRead,
     ViewCreate,
 )
-from tenantry_client.types import UNSET, Unset
+from tenantry_client.types import UNSET, File, Unset
 
 URL = os.environ["TENANTRY_URL"]
 DOMAIN = os.environ["MAIL_DOMAIN"]
@@ -312,6 +316,26 @@ viewed = made(list_accounts.sync(partner, client=bob, view=view)).items
 print("view:", ", ".join(f"{row.name} {row.properties['contract_end']}" for row in viewed))
 csv = made(export_accounts_as_csv.sync(partner, client=bob, view=view))
 print("csv:", len(csv.splitlines()), "lines")
+
+# the file comes back: tried first, then done; what was exported imports back unchanged
+file = File(payload=BytesIO(csv.encode()), file_name="accounts.csv", mime_type="text/csv")
+begun = made(create_account_import.sync(partner, client=anna, body=AccountImportCreate(file=file, match="name")))
+
+
+def reached(status: str) -> AccountImportRead:
+    for _ in range(300):
+        now = cast(AccountImportRead, made(get_account_import.sync(partner, begun.id, client=anna)))
+        if now.status == status:
+            return now
+        time.sleep(0.1)
+    raise TimeoutError(status)
+
+
+reached("checked")
+made(confirm_account_import.sync(partner, begun.id, client=anna))
+counts = reached("done").result
+assert counts is not None
+print(f"import: {counts.created} created, {counts.updated} updated, {counts.unchanged} unchanged")
 
 # problems: somebody was faster, and a field that is not valid
 stale = patch({"seats": 41}, version)

@@ -268,6 +268,34 @@ const csv = await made(
 );
 console.log("csv:", csv.trim().split("\r\n").length, "lines");
 
+// the file comes back: tried first, then done; what was exported imports back unchanged
+const imports = "/v1/partners/{partner_id}/account-imports";
+const begun = await made(
+  anna.POST(imports, {
+    params: partner,
+    body: { file: csv, match: "name" },
+    bodySerializer: ({ file, match }) => {
+      const form = new FormData();
+      form.append("file", new Blob([file]), "accounts.csv");
+      form.append("match", match ?? "name");
+      return form;
+    },
+  }),
+);
+const job = { path: { ...partner.path, import_id: begun.id } };
+async function reached(status: Schemas["ImportStatus"]): Promise<Schemas["AccountImportRead"]> {
+  for (let tries = 0; tries < 300; tries++) {
+    const now = await made(anna.GET(`${imports}/{import_id}`, { params: job }));
+    if (now.status === status) return now;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`not ${status}`);
+}
+await reached("checked");
+await made(anna.POST(`${imports}/{import_id}/confirm`, { params: job }));
+const counts = (await reached("done")).result;
+console.log(`import: ${counts?.created} created, ${counts?.updated} updated, ${counts?.unchanged} unchanged`);
+
 // problems: somebody was faster, and a field that is not valid
 const { error: stale } = await patch({ seats: 41 }, version);
 console.log("problem:", stale?.status, stale?.code);
