@@ -14,12 +14,12 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uuid_utils import uuid7
 
 from app import limits, looks
 from app.config import Settings
 from app.faults import answer
 from app.metrics import LATENCY, REQUESTS
+from app.models import new_id
 from app.problems import (
     ContentTooLarge,
     HeadersTooLarge,
@@ -132,7 +132,7 @@ class Exchange:
     async def run(self) -> None:
         scope = self.scope
         given = self.headers.get(b"x-request-id", b"")
-        scope["request_id"] = given.decode() if REQUEST_ID.fullmatch(given) else str(uuid7())
+        scope["request_id"] = given.decode() if REQUEST_ID.fullmatch(given) else str(new_id())
         trace = TRACE.fullmatch(self.headers.get(b"traceparent", b""))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=scope["request_id"])
