@@ -139,29 +139,6 @@ public class Flows {
     return one.toString();
   }
 
-  /** Of which type a column is. */
-  static Object typed(PropertyRead column) {
-    Object one = column.getActualInstance();
-    if (one instanceof BooleanPropertyRead truth) {
-      return truth.getType();
-    } else if (one instanceof DatetimePropertyRead datetime) {
-      return datetime.getType();
-    } else if (one instanceof EmailPropertyRead email) {
-      return email.getType();
-    } else if (one instanceof PhonePropertyRead phone) {
-      return phone.getType();
-    } else if (one instanceof SelectPropertyRead select) {
-      return select.getType();
-    } else if (one instanceof TextPropertyRead text) {
-      return text.getType();
-    } else if (one instanceof UrlPropertyRead url) {
-      return url.getType();
-    } else if (one instanceof UserPropertyRead user) {
-      return user.getType();
-    }
-    return "another type";
-  }
-
   static <T> String joined(List<T> things, String between, Function<T, Object> shown) {
     return things.stream().map(one -> shown.apply(one).toString()).collect(Collectors.joining(between));
   }
@@ -282,11 +259,11 @@ public class Flows {
             .key("website").label(new Label().en("Website"))),
         new PropertyCreate(new UserPropertyCreate().type(UserPropertyCreate.TypeEnum.USER)
             .key("manager").label(new Label().en("Manager"))));
-    List<Object> types = new ArrayList<>();
+    List<String> types = new ArrayList<>();
     for (var column : others) {
-      types.add(typed(properties.createProperty(partner, column, null)));
+      types.add(properties.createProperty(partner, column, null).getActualInstance().getClass().getSimpleName());
     }
-    print("types:", joined(types, ", ", one -> one));
+    print("types:", joined(types, ", ", one -> one.replace("PropertyRead", "").toLowerCase()));
     var everything = new LinkedHashMap<String, Object>();
     everything.put("premium", true);
     everything.put("visited", "2027-01-31T10:30:00+01:00");
@@ -305,7 +282,7 @@ public class Flows {
         "manager:eq:" + manager)) {
       led.addAll(accounts(bob, partner, List.of("properties." + lead)));
     }
-    print("by each:", led.size(), "times", led.get(0).getName());
+    print("by each:", names(led));
 
     // the table, filtered and sorted, in pages of two; with typed conditions; by a view that others share; as a file
     print("pages:", names(accounts(bob, partner, List.of("properties.seats:gte:2", "status:eq:active"))));

@@ -121,29 +121,6 @@ func shown(column tenantry.PropertyRead) string {
 	return "a column of another type"
 }
 
-// typed says of which type a column is.
-func typed(column tenantry.PropertyRead) string {
-	switch column := column.GetActualInstance().(type) {
-	case *tenantry.BooleanPropertyRead:
-		return column.Type
-	case *tenantry.DatetimePropertyRead:
-		return column.Type
-	case *tenantry.EmailPropertyRead:
-		return column.Type
-	case *tenantry.PhonePropertyRead:
-		return column.Type
-	case *tenantry.SelectPropertyRead:
-		return column.Type
-	case *tenantry.TextPropertyRead:
-		return column.Type
-	case *tenantry.UrlPropertyRead:
-		return column.Type
-	case *tenantry.UserPropertyRead:
-		return column.Type
-	}
-	return "another type"
-}
-
 func joined[T any](things []T, between string, shown func(T) string) string {
 	words := []string{}
 	for _, one := range things {
@@ -296,7 +273,9 @@ func main() {
 		{UrlPropertyCreate: tenantry.NewUrlPropertyCreate("website", label("Website"), "url")},
 		{UserPropertyCreate: tenantry.NewUserPropertyCreate("manager", label("Manager"), "user")},
 	}, ", ", func(column tenantry.PropertyCreate) string {
-		return typed(*made(api.PropertiesAPI.CreateProperty(anna, partner).PropertyCreate(column).Execute()))
+		read := made(api.PropertiesAPI.CreateProperty(anna, partner).PropertyCreate(column).Execute())
+		name := strings.TrimPrefix(fmt.Sprintf("%T", read.GetActualInstance()), "*tenantry.")
+		return strings.ToLower(strings.TrimSuffix(name, "PropertyRead"))
 	})
 	fmt.Println("types:", types)
 	everything := made(patch(map[string]any{
@@ -316,7 +295,7 @@ func main() {
 	} {
 		led = append(led, accounts(bob, partner, []string{"properties." + lead})...)
 	}
-	fmt.Println("by each:", len(led), "times", led[0].Name)
+	fmt.Println("by each:", names(led))
 
 	// the table, filtered and sorted, in pages of two; with typed conditions; by a view that others share; as a file
 	fmt.Println("pages:", names(accounts(bob, partner, []string{"properties.seats:gte:2", "status:eq:active"})))
@@ -356,6 +335,7 @@ func main() {
 	if err != nil {
 		log.Fatalln(err)
 	}
+	defer file.Close()
 	begun := made(api.ImportsAPI.CreateAccountImport(anna, partner).File(file).Match("name").Execute()).Id
 	reached := func(status tenantry.ImportStatus) *tenantry.AccountImportRead {
 		for tries := 0; tries < 300; tries++ {

@@ -218,14 +218,14 @@ const given = {
   manager,
 };
 const typed = (await made(patch(given, "*"))).properties;
-console.log("typed:", others.map(({ key }) => (key === "manager" ? "Anna" : typed[key])).join(", "));
+console.log("typed:", others.map(({ key }) => (typed[key] === manager ? "Anna" : typed[key])).join(", "));
 const leads = ["premium:eq:true", "visited:lt:2027-02-01", "contact:contains:ops@", "phone:starts_with:+49"];
 leads.push("size:eq:large", "hall:eq:hall 3", "website:contains:nordwerk", `manager:eq:${manager}`);
 const led: Schemas["AccountRead"][] = [];
 for (const lead of leads) {
   for await (const row of accounts(bob, partner_id, [`properties.${lead}`])) led.push(row);
 }
-console.log("by each:", led.length, "times", [...new Set(led.map((row) => row.name))].join(", "));
+console.log("by each:", names(led));
 
 // the table, filtered and sorted, in pages of two; with typed conditions; by a view that others share; as a file
 const found: Schemas["AccountRead"][] = [];
