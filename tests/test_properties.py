@@ -286,6 +286,25 @@ async def test_archiving_hides_a_column_and_restoring_brings_it_back_with_its_va
     assert len((await api.get(f"{at}/accounts", params={"q": "kept"})).json()["items"]) == 1
 
 
+@pytest.mark.parametrize(
+    "fresh", [{"type": "date"}, {"type": "number"}, {"type": "text"}], ids=lambda fresh: fresh["type"]
+)
+async def test_key_is_free_for_another_type_only_when_its_values_are_gone(world: World, fresh: dict[str, str]):
+    """The table writes a value as its type has it: none of the type before may lie there."""
+    api, at = await stage(world)
+    await define(api, at, TAGS)
+    here = await opened(api, at, "A", tags=["a", "b"])
+    assert (await api.delete(f"{at}/properties/tags", headers=STAR)).status_code == 200
+    new = fresh | {"key": "tags", "label": {"en": "Tags"}}
+    assert problem(await api.post(f"{at}/properties", json=new)) == (409, "key_taken")
+    for _ in range(3):
+        await world.worker().refresh_all()
+    await define(api, at, new)
+    (row,) = (await api.get(f"{at}/accounts")).json()["items"]
+    assert row == (await api.get(here)).json()
+    assert row["properties"] == {"tags": None}
+
+
 async def test_deleting_a_column_tells_how_many_values_go_and_they_go_for_good(world: World, owner: Owner):
     api, at = await stage(world)
     await define(api, at, NOTE | {"unique": True})
