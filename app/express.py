@@ -42,6 +42,18 @@ def param(name: str, kind: TypeEngine[Any]) -> Any:
     return bindparam(name, None, type_=kind)
 
 
+def compiled(expression: ClauseElement) -> str:
+    """What an expression without parameters says, for `literal_column`: no statement has to compile it again."""
+    found: Any = _compiled(expression)
+    if found.positiontup:
+        raise ValueError(f"{', '.join(found.positiontup)}: parameters")
+    return found.string
+
+
+def _compiled(statement: ClauseElement) -> Any:
+    return statement.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True})
+
+
 @lru_cache(maxsize=10_000)
 def literal(id: UUID) -> str:
     """An id in a statement that has no parameters: nothing but hexadecimal digits and dashes."""
@@ -75,7 +87,7 @@ class Prepared:
     """How many parameters it has."""
 
     def __init__(self, statement: ClauseElement) -> None:
-        compiled: Any = statement.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True})
+        compiled = _compiled(statement)
         self.sql, self.width = compiled.string, len(compiled.positiontup)
         values: dict[str, Any] = compiled.params
         write = {name: bind.type.bind_processor(DIALECT) for name, bind in compiled.binds.items()}

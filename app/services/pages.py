@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, array
 
-from app.express import CHOOSING, WALKING, Driver, Guess, Inside, Prepared, param
+from app.express import CHOOSING, WALKING, Driver, Guess, Inside, Prepared, compiled, param
 from app.models import Account
 from app.policy import Permission
 from app.problems import Problem
@@ -48,6 +48,9 @@ _READ: Final[Sequence[Any]] = (
     Account.member_count, Account.properties, Account.created_at, Account.updated_at,
 )  # fmt: skip
 """What an account's JSON is made of."""
+
+ROW: Final = "r"
+"""Where a page's statement has its rows from."""
 
 Piece = Sequence[bytes | None]
 """What a walk found for a page: its accounts as JSON, with commas between; the sort values of the one that would fill
@@ -270,9 +273,9 @@ def _bounds(orders: Sequence[lists.Order], nulls: tuple[bool, ...]) -> list[Any]
 def _page(walk: Select[Any], orders: Sequence[lists.Order], limit: int, shown: Sequence[Definition], known: Columns, *,
           masked: bool, unfinished: Any = None) -> Select[Any]:  # fmt: skip
     """All rows of a walk as one value: a `Piece`. If they do not fill the page and `unfinished` holds, an empty one."""
-    rows = walk.limit(number(limit + 1)).subquery()
+    rows = walk.limit(number(limit + 1)).subquery(ROW)
     room, count = param("room", Integer()), func.count()
-    account = concatenated(_account(rows.c, shown, known, masked=masked)).label("account")
+    account = _written(known, tuple(shown), masked).label("account")
     of_last: list[Any] = [*(rows.c[o.by.key] for o in orders), rows.c.id]
     texts = select(account, *of_last).subquery()
     items = func.array_to_string(_all_of(texts.c.account)[number(1) : room], said(","))
@@ -293,6 +296,13 @@ def _sent(text: Any) -> ColumnElement[bytes]:
     return func.convert_to(text, said("UTF8"), type_=LargeBinary())
 
 
+@lru_cache(maxsize=128)
+def _written(known: Columns, shown: tuple[Definition, ...], masked: bool) -> ColumnElement[str]:
+    """The JSON of an account in `ROW`: compiled once for all queries, of whose statements it is by far the most."""
+    row = select(*_READ).subquery(ROW)
+    return literal_column(compiled(concatenated(_account(row.c, shown, known, masked=masked))), Text)
+
+
 def _account(row: Any, shown: Sequence[Definition], known: Columns, *, masked: bool) -> list[Any]:
     """An account's JSON in pieces."""
     hidden = [d for d in known.active if masked and d.sensitive]
@@ -305,7 +315,7 @@ def _account(row: Any, shown: Sequence[Definition], known: Columns, *, masked: b
         found += [f'{"," if n else ""}"{d.key}":', "null" if d in hidden else _value(row.properties, d)]
     found += ['},"masked_properties":[']
     if hidden:
-        names = (case((row.properties.has_key(d.key), said(f'"{d.key}"'))) for d in hidden)
+        names = (case((row.properties.has_key(said(d.key)), said(f'"{d.key}"'))) for d in hidden)
         found.append(func.concat_ws(said(","), *names))
     found += ['],"created_at":"', moment(row.created_at), '","updated_at":"', moment(row.updated_at), '"}']
     return found
