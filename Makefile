@@ -1,6 +1,7 @@
 # One line a target; `make help` prints them.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/pytest -n auto --maxschedchunk 1
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 COMPILE := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 
@@ -21,10 +22,10 @@ demo: .venv/ready ## fill in a partner with 250 accounts
 	@$(BIN)/tenantry demo
 
 test: .venv/ready ## every test
-	@.ci/browser; $(BIN)/pytest -n auto
+	@.ci/browser; $(PYTEST)
 
 fast: .venv/ready ## the tests without races, kills, browsers and processes
-	@$(BIN)/pytest -n auto -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 check: .venv/ready ## format, lint, types, contract and migrations
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/pyright && $(BIN)/tenantry openapi --check && $(BIN)/tenantry migrate --check

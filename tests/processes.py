@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -17,7 +18,9 @@ import psutil
 
 from tests import promises
 from tests.conftest import ROOT
+from tests.forks import Fork, fork
 
+Process = subprocess.Popen[bytes] | Fork
 SECONDS = 120  # only until a hang is called one: a start takes two or three
 
 
@@ -34,6 +37,8 @@ class Shell:
     home: Path
     settings: dict[str, str] = field(default_factory=dict[str, str])
     port: int = field(default_factory=free_port)
+    loads: bool = False
+    """Whether what is started loads the application, as it does outside of tests, or is forked off one that has."""
 
     @property
     def data(self) -> Path:
@@ -50,27 +55,34 @@ class Shell:
         ours = {"HOME": str(self.home), "TENANTRY_DATA_DIR": str(self.data), "TENANTRY_PORT": str(self.port)}
         return plain | paths | ours | self.settings
 
-    def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **settings: str) -> Process:
         """A command of ours, under way; what it prints goes to the file `output`."""
-        with (self.home / "output").open("w") as output:
-            return subprocess.Popen(
-                [sys.executable, "-m", "app", *arguments], cwd=self.home, env=self.environment | settings, text=True,
-                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+        output, environment = self.home / "output", self.environment | settings
+        output.write_text("")
+        if not self.loads:
+            return fork(arguments, self.home, environment, output=output)
+        with output.open("w") as file:
+            return subprocess.Popen([sys.executable, "-m", "app", *arguments], cwd=self.home, env=environment,
+                                    stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)  # fmt: skip
 
     def run(self, *arguments: str, input: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
         """A command of ours, from start to end."""
-        return subprocess.run(
-            [sys.executable, "-m", "app", *arguments], cwd=self.home, env=self.environment | settings, text=True,
-            input=input, capture_output=True, timeout=SECONDS, check=False,
-        )  # fmt: skip
+        with tempfile.TemporaryDirectory(prefix="tenantry-run-") as folder:
+            asked, said, wrong = (Path(folder) / name for name in ("input", "output", "errors"))
+            asked.write_text(input)
+            process = fork(arguments, self.home, self.environment | settings, input=asked, output=said, errors=wrong)
+            try:
+                code = process.wait(SECONDS)
+            finally:
+                process.kill()
+            return subprocess.CompletedProcess(arguments, code, said.read_text(), wrong.read_text())
 
     @property
     def output(self) -> str:
         return (self.home / "output").read_text()
 
     @contextmanager
-    def serving(self, *arguments: str, **settings: str) -> Generator[subprocess.Popen[str]]:
+    def serving(self, *arguments: str, **settings: str) -> Generator[Process]:
         """`tenantry serve`, from its first answer on; ended (kindly, if it still runs) with the block."""
         process = self.start("serve", *arguments, **settings)
         try:
@@ -82,7 +94,7 @@ class Shell:
             process.wait(SECONDS)
             self.end_database()
 
-    def wait(self, process: subprocess.Popen[str], path: str = "/health/ready") -> None:
+    def wait(self, process: Process, path: str = "/health/ready") -> None:
         """Until it answers with 200."""
         give_up = time.monotonic() + SECONDS
         with self.client() as client:

@@ -124,6 +124,7 @@ def create(shell: Shell, name: str) -> None:
 
 
 def test_serve_starts_on_an_empty_machine_and_says_where_to_go(shell: Shell):
+    shell.loads = True
     started = time.monotonic()
     process = shell.start("serve")
     shell.wait(process, "/health/live")
@@ -167,6 +168,7 @@ def test_serve_does_not_print_a_password_that_was_changed(shell: Shell):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_signal_stops_everything_the_database_included(shell: Shell, number: signal.Signals, workers: str):
+    shell.loads = True
     with shell.serving("--workers", workers) as process:
         family = [*psutil.Process(process.pid).children(recursive=True), *shell.databases()]
         assert shell.databases()
@@ -200,6 +202,7 @@ def test_server_that_starts_after_a_kill_takes_over_the_running_database(shell: 
 
 
 def test_killed_supervisor_takes_its_server_processes_with_it(shell: Shell):
+    shell.loads = True
     with shell.serving("--workers", "2") as process:
         children = psutil.Process(process.pid).children(recursive=True)
         create(shell, "Kept AG")
@@ -214,6 +217,7 @@ def test_killed_supervisor_takes_its_server_processes_with_it(shell: Shell):
 
 
 def test_two_server_processes_share_one_database_and_their_figures(shell: Shell):
+    shell.loads = True
     with shell.serving("--workers", "2") as process:
         servers = {c.pid for c in psutil.Process(process.pid).children() if "spawn_main" in " ".join(c.cmdline())}
         assert len(servers) == 2

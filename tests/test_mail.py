@@ -4,8 +4,6 @@ import asyncio
 import email.policy
 import os
 import ssl
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -33,6 +31,7 @@ from app.parts import transport_of
 from app.policy import Role
 from app.worker import Worker
 from tests.conftest import ROOT, World, link_of, problem, running, text_of, token_of
+from tests.forks import Fork, fork
 
 SENDER = "Sensorhaus Portal <portal@sensorhaus.example.com>"
 SMTP_PASSWORD = "p@ss:w/rd-canary"
@@ -577,7 +576,7 @@ def settings_secret(settings: Settings) -> str:
     return settings.secret_key.get_secret_value()
 
 
-def start_worker(settings: Settings, log: Path, **more: str) -> subprocess.Popen[bytes]:
+def start_worker(settings: Settings, log: Path, **more: str) -> Fork:
     """`tenantry worker` as a process of its own, on the database and the mail server of these settings."""
     secrets = {
         name: getattr(settings, name) for name in ("database_url", "owner_database_url", "smtp_url", "secret_key")
@@ -591,6 +590,4 @@ def start_worker(settings: Settings, log: Path, **more: str) -> subprocess.Popen
         **more,
     }
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        return subprocess.Popen([sys.executable, "-m", "app", "worker"], cwd=ROOT, env=environment, stdout=output,
-                                stderr=output)  # fmt: skip
+    return fork(["worker"], ROOT, environment, output=log)

@@ -3,7 +3,6 @@
 import asyncio
 import random
 import re
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -34,6 +33,7 @@ from app.policy import Role
 from app.services import notices
 from tests import shop
 from tests.conftest import Owner, World, problem, running, text_of
+from tests.forks import Fork
 from tests.pools import at, change, claim, feature, in_days, licence
 from tests.test_mail import mail_server, posting, start_worker
 from tests.test_worker import until
@@ -522,7 +522,7 @@ async def test_workers_killed_while_they_look_tell_each_notice_once(settings: Se
             account = await world.account(partner, by=f"Admin{n}")
             for _ in range(4):
                 await licence(world, account, "assets", 10, ends_at=in_days(20))
-        crew: list[subprocess.Popen[bytes]] = []
+        crew: list[Fork] = []
         killed_at: list[int] = []
         log = settings.data_dir / "workers.log"
         quick = {"TENANTRY_LEASE_SECONDS": "1"}

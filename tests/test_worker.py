@@ -5,7 +5,6 @@ import hashlib
 import json
 import random
 import re
-import subprocess
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Sequence
@@ -31,6 +30,7 @@ from app.policy import Access, Caller, Role
 from app.services import events
 from app.worker import EVENTS_AT_ONCE, Worker
 from tests.conftest import Server, World, problem, running
+from tests.forks import Fork
 from tests.test_mail import Post, deliver, mail_server, posting, start_worker
 
 LEASE_SECONDS = 3.0
@@ -135,7 +135,7 @@ class Crew:
         self.log = world.settings.data_dir / "workers.log"
         self.processes = [self.start() for _ in range(size)]
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> Fork:
         lease = str(self.world.settings.lease_seconds)
         return start_worker(self.world.settings, self.log, TENANTRY_LEASE_SECONDS=lease)
 
