@@ -26,7 +26,7 @@ from app.services.columns import Columns
 from app.services.import_changes import Seen
 from app.services.import_plans import Plan, Unusable
 from app.services.import_rows import Draft
-from app.services.import_steps import Job, Lost, Stopped
+from app.services.import_steps import Intent, Job, Lost, Stopped
 from app.services.import_writes import Raced
 from app.sheets import Layout, Record, Unreadable
 from app.tenancy import confine
@@ -47,11 +47,15 @@ class Batch:
     plan: Plan
     records: list[Record]
     drafts: list[Draft]
+    foreseen: Intent | None = None
+    """What they are to make of accounts, if that could be found while the rows before were being done."""
 
 
 @dataclass
 class Reader:
-    """The open file of one import. It reads a batch ahead, in a thread, while the database does the one before."""
+    """The open file of one import. It reads a batch ahead, in a thread, while the database does the one before; and
+    where that opens accounts only, it looks ahead as well for what the next is to make of them.
+    """
 
     job: Job
     path: Path
@@ -61,6 +65,8 @@ class Reader:
     seen: Seen = field(default_factory=Seen)
     count: int = 0
     ahead: "asyncio.Task[Batch] | None" = None
+    done: object = None
+    """The mark of what was done last."""
 
     async def take(self) -> Batch:
         """The next rows; none at the end.
@@ -94,6 +100,22 @@ class Reader:
         drafts = import_rows.understood(plan, records)
         import_changes.note_keys(plan, drafts, self.seen)
         return Batch(plan, records, drafts)
+
+    def look_ahead(self, begin: Sessions, doing: Intent) -> None:
+        """Find out what the next rows are to make of accounts, while these are being done."""
+        if self.ahead is not None:
+            self.ahead = asyncio.create_task(self._foresee(begin, self.ahead, doing))
+
+    async def _foresee(self, begin: Sessions, ahead: "asyncio.Task[Batch]", doing: Intent) -> Batch:
+        batch = await ahead
+        batch.foreseen = None
+        if not batch.records:
+            return batch
+        with suppress(Exception):  # whatever it is: it is found out when they are done, too
+            async with unit_of_work(begin) as db:
+                await confine(db, self.job.partner_id)
+                batch.foreseen = await import_steps.foreseen(db, batch.plan, batch.drafts, doing)
+        return batch
 
     async def close(self) -> None:
         if self.ahead is not None:
@@ -180,8 +202,15 @@ class Importer:
             found = await columns.steady(db, row.partner_id)
             if batch.plan.columns.version != found.version:
                 await self._replan(reader, batch, found)
-            await import_steps.work(db, row, access, batch.plan, batch.drafts, reader.seen)
-        reader.at = batch.records[-1].row
+            running = row.status == ImportStatus.RUNNING
+            intent, batch.foreseen = batch.foreseen, None
+            if intent is None or not intent.holds(access, batch.plan, reader.done):
+                within = Seen() if running else reader.seen  # what earlier batches took is in the table by now
+                intent = await import_steps.intended(db, access, batch.plan, batch.drafts, within, lock=running)
+            if running and intent.only_opens:
+                reader.look_ahead(self.begin, intent)
+            await import_steps.do(db, row, intent, batch.drafts)
+        reader.at, reader.done = batch.records[-1].row, intent.mark
 
     async def _replan(self, reader: Reader, batch: Batch, found: Columns) -> None:
         """Definitions have changed since the rows were read: what they say is found out anew."""

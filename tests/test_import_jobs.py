@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from app.config import Settings
 from app.models import AccountImport, ImportStatus, Partner, PartnerMember, User, UserStatus
 from app.models.partner import PartnerStatus
 from app.policy import Role
-from app.services import import_writes
+from app.services import import_steps, import_writes
 from tests.conftest import Owner, World, problem, running
 from tests.test_imports import STAR, Desk
 from tests.test_mail import posting, start_worker
@@ -335,6 +336,103 @@ async def test_an_import_that_others_are_in_the_way_of_every_time_goes_on_later(
     assert (done["status"], done["result"]["created"], sorted(await desk.accounts())) == ("done", 2, ["A", "B"])
 
 
+# --- looked at ahead ---
+
+
+@dataclass
+class Lookouts:
+    """How often a look was taken ahead, and how often at the table as it was then, with locks."""
+
+    ahead: int = 0
+    locked: int = 0
+
+
+@pytest.fixture
+def lookouts(monkeypatch: pytest.MonkeyPatch) -> Lookouts:
+    found = Lookouts()
+    intended = import_steps.intended
+
+    async def counted(*arguments: Any, lock: bool) -> Any:
+        found.locked += lock
+        found.ahead += not lock
+        return await intended(*arguments, lock=lock)
+
+    monkeypatch.setattr(import_steps, "intended", counted)
+    return found
+
+
+@pytest.mark.usefixtures("small_batches")
+async def test_rows_are_looked_at_while_those_before_are_done_and_see_what_those_take(world: World, lookouts: Lookouts):
+    desk = await Desk.of(world)
+    await desk.define("number", "text", unique=True)
+    await desk.define("code", "text", unique=True)
+    rows = [f"{n},A{n},{n}" for n in range(40)]
+    rows[15] = "15,a5,15"  # a name, and a value, of the batch before
+    rows[27] = "27,A27,12"
+    rows[38] = "38,A2,38"
+    found = await desk.checked("number,name,code\n" + "\n".join(rows) + "\n", match="number")
+    expected = [(17, "name", "name_taken"), (29, "code", "value_taken"), (40, "name", "name_taken")]
+    assert [e[:3] for e in await desk.errors(found["id"])] == expected
+    assert (await desk.confirm(found["id"], skip_errors="true")).status_code == 200
+    lookouts.ahead = 0
+    await desk.work()
+    done = await desk.get(found["id"])
+    assert (done["status"], done["result"]) == ("done", found["planned"])
+    assert [e[:3] for e in await desk.errors(found["id"])] == expected
+    assert (lookouts.locked, lookouts.ahead) == (1, 3)
+
+
+@pytest.mark.usefixtures("small_batches")
+async def test_what_is_freed_by_a_batch_is_free_for_the_next(world: World, lookouts: Lookouts):
+    desk = await Desk.of(world)
+    await desk.define("number", "text", unique=True)
+    await desk.imported("number,name\nK0,First\n", match="number")
+    rows = ["K0,Renamed", *(f"K{n},A{n}" for n in range(1, 10)), "K10,First"]
+    found = await confirmed(desk, "number,name\n" + "\n".join(rows) + "\n", match="number")
+    lookouts.locked = lookouts.ahead = 0
+    await desk.work()
+    assert (await desk.get(found))["result"] == {"created": 10, "updated": 1, "unchanged": 0, "errors": 0}
+    assert (lookouts.locked, lookouts.ahead) == (2, 0)
+
+
+@pytest.mark.usefixtures("small_batches")
+async def test_accounts_that_others_open_behind_a_look_ahead_are_found_by_the_next_look(
+    world: World, monkeypatch: pytest.MonkeyPatch, lookouts: Lookouts
+):
+    desk = await Desk.of(world)
+    found = await confirmed(desk, "name\n" + "".join(f"A{n}\n" for n in range(40)), mode="create")
+    foreseen, opened = import_steps.foreseen, list[int]()
+
+    async def late(*arguments: Any) -> Any:
+        intent = await foreseen(*arguments)
+        if not opened:
+            opened.append((await desk.api.post(f"{desk.path}/accounts", json={"name": "a15"})).status_code)
+        return intent
+
+    monkeypatch.setattr(import_steps, "foreseen", late)
+    lookouts.locked = lookouts.ahead = 0
+    await desk.work()
+    done = await desk.get(found)
+    assert (opened, done["result"]) == ([201], {"created": 39, "updated": 0, "unchanged": 0, "errors": 1})
+    assert [e[:3] for e in await desk.errors(found)] == [(17, "name", "account_exists")]
+    assert lookouts.locked == 2
+    made = [e for e in await world.events(desk.partner.id) if e.type == "account.created"]
+    assert len(made) == 40
+
+
+@pytest.mark.usefixtures("small_batches")
+async def test_a_look_ahead_that_fails_costs_nothing_but_its_time(world: World, monkeypatch: pytest.MonkeyPatch):
+    desk = await Desk.of(world)
+    found = await confirmed(desk, "name\n" + "".join(f"A{n}\n" for n in range(30)))
+
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(import_steps, "foreseen", broken)
+    await desk.work()
+    assert (await desk.get(found))["result"]["created"] == 30
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_batches")
 async def test_names_and_unique_values_wanted_by_imports_and_callers_at_once_are_had_once(
@@ -414,7 +512,7 @@ async def test_a_mistake_of_ours_ends_the_import_and_no_other(world: World, monk
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(importing.import_steps, "work", broken)
+        patch.setattr(importing.import_steps, "intended", broken)
         await desk.work()
     ended = await desk.get(bad)
     assert (ended["status"], ended["failure"]["code"]) == ("failed", "internal_error")

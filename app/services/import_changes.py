@@ -53,6 +53,11 @@ class Change:
     def new(self) -> bool:
         return self.known is None
 
+    @property
+    def renamed(self) -> bool:
+        """Whether it takes a name."""
+        return self.known is None or self.name_key != self.known.name_key
+
 
 # --- what it changes ---
 
@@ -211,6 +216,20 @@ class Seen:
     takes: dict[int, int] = field(default_factory=dict[int, int])
 
 
+def taken(changes: Iterable[Change]) -> Seen:
+    """What new accounts take that nobody can see yet."""
+    found = Seen()
+    for change in changes:
+        _take(change, found)
+    return found
+
+
+def _take(change: Change, seen: Seen) -> None:
+    if change.renamed:
+        seen.names[hash(change.name_key)] = change.row
+    seen.takes.update((hash((d.id, digest)), change.row) for d, digest in change.takes)
+
+
 def note_keys(plan: Plan, drafts: Iterable[Draft], seen: Seen) -> None:
     """Refuse a second row for the same account."""
     where = plan.header_of[plan.match]
@@ -228,9 +247,8 @@ def settled(plan: Plan, changes: Iterable[Change], seen: Seen, names: Mapping[st
     good, faults = list[Change](), list[RowFault]()
     for change in changes:
         wrong: list[RowFault] = []
-        renamed = change.known is None or change.name_key != change.known.name_key
-        if renamed and (names.get(change.name_key, change.account_id) != change.account_id
-                        or seen.names.get(hash(change.name_key), change.row) != change.row):  # fmt: skip
+        if change.renamed and (names.get(change.name_key, change.account_id) != change.account_id
+                               or seen.names.get(hash(change.name_key), change.row) != change.row):  # fmt: skip
             wrong.append(RowFault(change.row, plan.header_of.get("name"), "name_taken", NAME_TAKEN))
         for d, digest in change.takes:
             if (holders.get((d.id, digest), change.account_id) != change.account_id
@@ -240,8 +258,6 @@ def settled(plan: Plan, changes: Iterable[Change], seen: Seen, names: Mapping[st
         if wrong:
             faults += wrong
             continue
-        if renamed:
-            seen.names[hash(change.name_key)] = change.row
-        seen.takes.update((hash((d.id, digest)), change.row) for d, digest in change.takes)
+        _take(change, seen)
         good.append(change)
     return good, faults

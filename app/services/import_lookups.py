@@ -104,7 +104,7 @@ async def named(db: AsyncSession, plan: Plan, drafts: Sequence[Draft]) -> Named:
 
 async def names(db: AsyncSession, changes: Iterable[Change]) -> dict[str, UUID]:
     """Whose the names are that the rows want."""
-    wanted = sorted({c.name_key for c in changes if c.known is None or c.name_key != c.known.name_key})
+    wanted = sorted({c.name_key for c in changes if c.renamed})
     if not wanted:
         return {}
     keys = _keys(wanted, Text())

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -43,6 +43,7 @@ from app.services import (
 from app.services.import_changes import Change, Seen
 from app.services.import_plans import Plan, shown
 from app.services.import_rows import Draft, RowFault
+from app.services.import_writes import Made
 
 WORKING: Final = (ImportStatus.CHECKING, ImportStatus.RUNNING)
 MAX_KEPT: Final = 10_000
@@ -220,24 +221,63 @@ async def expire(db: AsyncSession, now: datetime) -> int:
 # --- a batch of rows ---
 
 
-async def work(db: AsyncSession, row: AccountImport, access: Access, plan: Plan, drafts: Sequence[Draft],
-               seen: Seen) -> None:  # fmt: skip
-    """Look at some rows, or do them; the position advances with it.
+@dataclass(frozen=True, eq=False)
+class Intent:
+    """What some rows are to make of accounts, by what was found in the table."""
+
+    access: Access
+    plan: Plan
+    good: Sequence[Change]
+    faults: Sequence[RowFault]
+    made: Made | None = None
+    """What is to be written of new accounts, if that is made already."""
+    mark: object = field(default_factory=object)
+    after: object = None
+    """The mark of what was being done when this was found: if that is not done, this is worth nothing."""
+
+    @property
+    def only_opens(self) -> bool:
+        """Whether it takes names and unique values, and frees none."""
+        return all(change.new for change in self.good)
+
+    def holds(self, access: Access, plan: Plan, done: object) -> bool:
+        """Whether what was foreseen is still to be done: all came as it was thought to come."""
+        return self.after is done and (self.access, self.plan) == (access, plan)
+
+
+async def intended(db: AsyncSession, access: Access, plan: Plan, drafts: Sequence[Draft], within: Seen, *,
+                   lock: bool) -> Intent:  # fmt: skip
+    """What the rows make of the accounts that there are, and `within` the rows before."""
+    known = await import_lookups.known(db, plan, drafts, lock=lock)
+    named = await import_lookups.named(db, plan, drafts)
+    changes = await asyncio.to_thread(import_changes.decided, plan, access, drafts, known, named, new_id)
+    names, holders = await import_lookups.names(db, changes), await import_lookups.holders(db, changes)
+    good, faults = import_changes.settled(plan, changes, within, names, holders)
+    faults += [fault for draft in drafts for fault in (*draft.faults, *draft.misfits)]
+    return Intent(access, plan, good, faults)
+
+
+async def foreseen(db: AsyncSession, plan: Plan, drafts: Sequence[Draft], doing: Intent) -> Intent | None:
+    """The same of the rows that come next, while those before are being done, which free nothing.
+
+    None where one is for an account that there is: nobody may change that in between, so it is locked first.
+    """
+    found = await intended(db, doing.access, plan, drafts, import_changes.taken(doing.good), lock=False)
+    if not found.only_opens:
+        return None
+    made = await asyncio.to_thread(import_writes.made, found.access, plan, found.good)
+    return replace(found, made=made, after=doing.mark)
+
+
+async def do(db: AsyncSession, row: AccountImport, intent: Intent, drafts: Sequence[Draft]) -> None:
+    """Do some rows, or note what they would do; the position advances with it.
 
     Raises:
         Raced: somebody else took a name or a value between our look and our write; all of it must be done again.
     """
-    running = row.status == ImportStatus.RUNNING
-    known = await import_lookups.known(db, plan, drafts, lock=running)
-    named = await import_lookups.named(db, plan, drafts)
-    changes = await asyncio.to_thread(import_changes.decided, plan, access, drafts, known, named, new_id)
-    names, holders = await import_lookups.names(db, changes), await import_lookups.holders(db, changes)
-    within = Seen() if running else seen  # what earlier batches took is in the table, when they were done
-    good, faults = import_changes.settled(plan, changes, within, names, holders)
-    faults += [fault for draft in drafts for fault in (*draft.faults, *draft.misfits)]
-    if running:
-        await import_writes.write(db, access, plan, good)
-    await _note(db, row, drafts, good, faults)
+    if row.status == ImportStatus.RUNNING:
+        await import_writes.write(db, intent.access, intent.plan, intent.good, intent.made)
+    await _note(db, row, drafts, intent.good, intent.faults)
 
 
 async def _note(db: AsyncSession, row: AccountImport, drafts: Sequence[Draft], good: Sequence[Change],

@@ -16,39 +16,61 @@ from app.services.import_changes import Change
 from app.services.import_plans import Plan, Unusable
 
 NAME: Final = "uq_accounts_name_key"
-PIECE: Final = 250
 
 
 class Raced(Exception):
     """Somebody else took a name or a unique value between our look and our write."""
 
 
-async def write(db: AsyncSession, access: Access, plan: Plan, changes: Sequence[Change]) -> None:
+Told = tuple[dict[str, Any], list[dict[str, Any]]]
+
+
+class Made(NamedTuple):
+    """What is written for some new accounts: they, their admin, and what the change log says of both."""
+
+    shared: dict[str, Any]
+    admin: dict[str, Any]
+    accounts: list[dict[str, Any]]
+    members: list[dict[str, Any]]
+    opened: Told
+    joined: Told
+
+
+def made(access: Access, plan: Plan, changes: Sequence[Change]) -> Made:
+    """The rows of those that are new, in the order of their names. Takes its time: call it in a thread."""
+    now, admin = utc_now(), {"user_id": access.user_id, "role": Role.ACCOUNT_ADMIN.value}
+    shared = {"partner_id": access.partner_id, "created_at": now, "updated_at": now, "version": 1}
+    new = sorted((c for c in changes if c.new), key=_name_key)
+    members = [{"id": new_id(), "account_id": c.account_id} for c in new]
+    opened = events.rows(access, "account.created", Account.__subject__, [_created(c) for c in new])
+    joined = events.rows(access, "account_member.added", AccountMember.__subject__,
+                         [_joined(member, admin) for member in members])  # fmt: skip
+    return Made(shared, shared | admin, _states(plan, new), members, opened, joined)
+
+
+async def write(db: AsyncSession, access: Access, plan: Plan, changes: Sequence[Change], new: Made | None) -> None:
     """Create and change accounts: names first, then unique values, each in one order, so that no two writers wait
-    for each other.
+    for each other. `new` is what `made` makes, if that was done before.
 
     Raises:
         Raced: undo all of it, and look again.
         Unusable: a price model gives an account more licences than it may have.
     """
-    new = sorted((c for c in changes if c.new), key=lambda c: c.name_key)
-    old = sorted((c for c in changes if c.changes), key=lambda c: c.name_key)
-    rows = _Rows(access, plan)
-    if old:
-        await _change(db, access, old, rows)
-    await _open(db, new, rows)
+    if old := sorted((c for c in changes if c.changes), key=_name_key):
+        await _change(db, access, plan, old)
+    await _open(db, new or await asyncio.to_thread(made, access, plan, changes))
     try:
-        await base_grants.move(db, access, [_moved(c) for c in (*new, *old)])
+        await base_grants.move(db, access, [_moved(c) for c in changes])
     except TooManyLicences as crowded:
         raise Unusable(crowded.code, crowded.detail.en, crowded.detail.de) from None
-    uniques = rows.uniques([*new, *old])
-    if await bulks.insert(db, UniqueValue, rows.shared, uniques) < len(uniques):
+    uniques = _uniques(changes)
+    if await bulks.insert(db, UniqueValue, {"partner_id": access.partner_id}, uniques) < len(uniques):
         raise Raced
 
 
-async def _change(db: AsyncSession, access: Access, old: Sequence[Change], rows: "_Rows") -> None:
+async def _change(db: AsyncSession, access: Access, plan: Plan, old: Sequence[Change]) -> None:
     try:
-        await bulks.update_accounts(db, access.partner_id, await asyncio.to_thread(rows.states, old))
+        await bulks.update_accounts(db, access.partner_id, await asyncio.to_thread(_states, plan, old))
     except IntegrityError as error:
         if NAME not in str(error.orig):
             raise
@@ -59,73 +81,40 @@ async def _change(db: AsyncSession, access: Access, old: Sequence[Change], rows:
     await bulks.insert(db, Event, *await asyncio.to_thread(events.rows, access, "account.updated", kind, facts))
 
 
-async def _open(db: AsyncSession, new: Sequence[Change], rows: "_Rows") -> None:
-    """Piece by piece: while the database writes one, the next is made in a thread."""
-    pieces = [new[n : n + PIECE] for n in range(0, len(new), PIECE)]
-    ahead = [asyncio.create_task(asyncio.to_thread(rows.opened, piece)) for piece in pieces[:1]]
-    try:
-        for n in range(len(pieces)):
-            (made,) = await asyncio.gather(*ahead)
-            ahead = [asyncio.create_task(asyncio.to_thread(rows.opened, p)) for p in pieces[n + 1 : n + 2]]
-            if await bulks.insert(db, Account, dict(bulks.blank_account()) | rows.new, made.accounts) < len(
-                made.accounts
-            ):
-                raise Raced
-            await bulks.insert(db, AccountMember, rows.new | rows.admin, made.members)
-            for shared, told in (made.opened, made.joined):
-                await bulks.insert(db, Event, shared, told)
-    finally:
-        await asyncio.gather(*ahead, return_exceptions=True)
+async def _open(db: AsyncSession, new: Made) -> None:
+    if await bulks.insert(db, Account, dict(bulks.blank_account()) | new.shared, new.accounts) < len(new.accounts):
+        raise Raced
+    await bulks.insert(db, AccountMember, new.admin, new.members)
+    for shared, told in (new.opened, new.joined):
+        await bulks.insert(db, Event, shared, told)
 
 
-Told = tuple[dict[str, Any], list[dict[str, Any]]]
+def _name_key(change: Change) -> str:
+    return change.name_key
 
 
-class _Opened(NamedTuple):
-    """What is written for some new accounts: they, their admin, and what the change log says of both."""
-
-    accounts: list[dict[str, Any]]
-    members: list[dict[str, Any]]
-    opened: Told
-    joined: Told
+def _states(plan: Plan, changes: Sequence[Change]) -> list[dict[str, Any]]:
+    return [{"id": c.account_id} | _state(plan, c) for c in changes]
 
 
-class _Rows:
-    """Makes the rows to write; large numbers of them in a thread."""
+def _state(plan: Plan, change: Change) -> dict[str, Any]:
+    name_search = words.search_key(change.name)
+    return {
+        "name": change.name, "name_key": change.name_key, "name_search": name_search, "status": change.status.value,
+        "price_model": change.price_model, "properties": change.properties,
+    } | plan.columns.projected(name_search, change.properties)  # fmt: skip
 
-    def __init__(self, access: Access, plan: Plan) -> None:
-        self.access, self.plan, now = access, plan, utc_now()
-        self.shared = {"partner_id": access.partner_id}
-        self.new = self.shared | {"created_at": now, "updated_at": now, "version": 1}
-        self.admin = {"user_id": access.user_id, "role": Role.ACCOUNT_ADMIN.value}
 
-    def opened(self, new: Sequence[Change]) -> _Opened:
-        members = [{"id": new_id(), "account_id": c.account_id} for c in new]
-        opened = events.rows(self.access, "account.created", Account.__subject__, [_created(c) for c in new])
-        joined = events.rows(self.access, "account_member.added", AccountMember.__subject__,
-                             [self._joined(member) for member in members])  # fmt: skip
-        return _Opened(self.states(new), members, opened, joined)
+def _uniques(changes: Sequence[Change]) -> list[dict[str, Any]]:
+    return sorted(
+        ({"property_id": d.id, "digest": digest, "account_id": c.account_id} for c in changes for d, digest in c.takes),
+        key=lambda row: (row["property_id"], row["digest"]),
+    )
 
-    def states(self, changes: Sequence[Change]) -> list[dict[str, Any]]:
-        return [{"id": c.account_id} | self._state(c) for c in changes]
 
-    def uniques(self, changes: Sequence[Change]) -> list[dict[str, Any]]:
-        return sorted(
-            ({"property_id": d.id, "digest": digest, "account_id": c.account_id}
-             for c in changes for d, digest in c.takes),
-            key=lambda row: (row["property_id"], row["digest"]),
-        )  # fmt: skip
-
-    def _state(self, change: Change) -> dict[str, Any]:
-        name_search = words.search_key(change.name)
-        return {
-            "name": change.name, "name_key": change.name_key, "name_search": name_search, "status": change.status.value,
-            "price_model": change.price_model, "properties": change.properties,
-        } | self.plan.columns.projected(name_search, change.properties)  # fmt: skip
-
-    def _joined(self, member: dict[str, Any]) -> events.Fact:
-        account_id = member["account_id"]
-        return events.Fact(member["id"], None, {"account_id": account_id} | self.admin, account_id)
+def _joined(member: dict[str, Any], admin: dict[str, Any]) -> events.Fact:
+    account_id = member["account_id"]
+    return events.Fact(member["id"], None, {"account_id": account_id} | admin, account_id)
 
 
 def _moved(change: Change) -> base_grants.Move:
