@@ -11,7 +11,7 @@ from sqlalchemy import and_, case, null, or_
 
 from app.access import CLOSED, PASSED, PartnerId, granted_in_partner
 from app.bearer import Token, token_of
-from app.express import Glance, Guess, Inside, Prepared, Step, transaction
+from app.express import KEPT, Glance, Guess, Inside, Prepared, Step, transaction
 from app.idempotency import recall_express
 from app.lines import Lines
 from app.models import Partner, PartnerMember, User
@@ -128,14 +128,14 @@ _familiar = Recent[tuple[UUID, UUID], Standing](MAX_FAMILIAR)
 """Sessions that were let into a partner, and what they were there."""
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=KEPT)
 def _with_guess(guess: Guess | None) -> Prepared:
     """Who calls, the version of the partner's columns, and the guess: worked out for those only who may see it."""
     more = null() if guess is None else _guessed(guess)
     return Prepared(STANDING.add_columns(Partner.properties_version, more))
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=KEPT)
 def _at_a_glance(guess: Guess) -> Prepared:
     return Prepared(GLANCE.add_columns(_guessed(guess)))
 

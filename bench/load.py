@@ -12,6 +12,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 UNITS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
+READ: Final = """
+local number, paths = 0, {%(paths)s}
+request = function()
+  number = number + 1
+  return wrk.format("GET", paths[number %% #paths + 1])
+end
+"""
 CREATE: Final = """
 local number, head, tail, paths = 0, %(head)s, %(tail)s, {%(paths)s}
 request = function()
@@ -51,19 +58,29 @@ def install() -> None:
         raise SystemExit("The benchmark needs wrk: `apt-get install wrk`, `brew install wrk`, or see its page.")
 
 
-def get(url: str, headers: Mapping[str, str], *, clients: int, seconds: int) -> Load:
-    return _run(url, headers, clients, seconds)
+def get(url: str, headers: Mapping[str, str], *, clients: int, seconds: int, paths: Sequence[str] = ()) -> Load:
+    """GET the address, or each of these paths of its server in turn."""
+    if not paths:
+        return _run(url, headers, clients, seconds)
+    return _scripted(READ % {"paths": _list(paths)}, url, headers, clients, seconds)
 
 
 def create(url: str, headers: Mapping[str, str], body: tuple[str, str], *, clients: int, seconds: int,
            paths: Sequence[str] = ()) -> Load:  # fmt: skip
     """POST bodies that differ in a number between the two parts of `body`, to each of the paths in turn."""
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(CREATE % {"head": _lua(body[0]), "tail": _lua(body[1]),
-                               "paths": ",".join(map(_lua, paths or [urlsplit(url).path]))})  # fmt: skip
-        script.flush()
-        json = {"Content-Type": "application/json"}
-        return _run(url, {**headers, **json}, clients, seconds, "-s", script.name)
+    given = {"head": _lua(body[0]), "tail": _lua(body[1]), "paths": _list(paths or [urlsplit(url).path])}
+    return _scripted(CREATE % given, url, {**headers, "Content-Type": "application/json"}, clients, seconds)
+
+
+def _scripted(script: str, url: str, headers: Mapping[str, str], clients: int, seconds: int) -> Load:
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+        file.write(script)
+        file.flush()
+        return _run(url, headers, clients, seconds, "-s", file.name)
+
+
+def _list(texts: Sequence[str]) -> str:
+    return ",".join(map(_lua, texts))
 
 
 def _lua(text: str) -> str:

@@ -6,11 +6,23 @@ from typing import Annotated
 import typer
 
 from app.localpg import LocalPg
-from bench import claims, contest, databases, growth, jobs, limits, load, neighbours, overview
+from bench import claims, contest, crowd, databases, growth, jobs, limits, load, neighbours, overview
 from bench.databases import Server
 from bench.rounds import HEAD, Line
 
-PARTS = ("list", "create", "overview", "claims", "limits", "neighbours", "growth", "import", "export", "webhooks")
+PARTS = (
+    "list",
+    "create",
+    "overview",
+    "claims",
+    "limits",
+    "neighbours",
+    "crowd",
+    "growth",
+    "import",
+    "export",
+    "webhooks",
+)
 
 
 def main(
@@ -46,6 +58,7 @@ def _measured(server: Server, parts: Sequence[str], quick: bool) -> list[Line]:
         "overview": lambda: overview.lines(server, shots, seconds),
         "limits": lambda: limits.lines(server, shots, seconds),
         "neighbours": lambda: neighbours.lines(server, rounds, 3 * seconds),
+        "crowd": lambda: crowd.lines(server, shots, seconds),
         "claims": lambda: claims.lines(server, rounds, seconds, many),
         "export": lambda: jobs.exported(server, 3),
         "growth": lambda: growth.lines(server, many, rounds, seconds / 2),

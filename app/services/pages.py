@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, array
 
-from app.express import CHOOSING, WALKING, Driver, Guess, Inside, Prepared, compiled, param
+from app.express import CHOOSING, KEPT, WALKING, Driver, Guess, Inside, Prepared, compiled, param
 from app.models import Account
 from app.policy import Permission
 from app.problems import Problem
@@ -212,7 +212,7 @@ def _asking(known: Columns, asked: Asked, after: Sequence[Any] | None, *, masked
     return make(known, masked, asked.query, asked.columns, asked.columns_pointer, asked.limit, nulls)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=KEPT)
 def _made(known: Columns, masked: bool, query: Query, only: tuple[str, ...] | None, pointer: str, limit: int,
           nulls: tuple[bool, ...] | None) -> Asking:  # fmt: skip
     shown = columns.chosen(known, only, pointer)
@@ -296,7 +296,7 @@ def _sent(text: Any) -> ColumnElement[bytes]:
     return func.convert_to(text, said("UTF8"), type_=LargeBinary())
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=KEPT)
 def _written(known: Columns, shown: tuple[Definition, ...], masked: bool) -> ColumnElement[str]:
     """The JSON of an account in `ROW`: compiled once for all queries, of whose statements it is by far the most."""
     row = select(*_READ).subquery(ROW)
