@@ -49,8 +49,8 @@ def param(name: str, kind: TypeEngine[Any]) -> Any:
 def compiled(expression: ClauseElement) -> str:
     """What an expression without parameters says, for `literal_column`: no statement has to compile it again."""
     found: Any = _compiled(expression)
-    if found.positiontup:
-        raise ValueError(f"{', '.join(found.positiontup)}: parameters")
+    if found.positiontup or "%(" in found.string:  # which would be taken for one
+        raise ValueError("an expression with parameters")
     return found.string
 
 
@@ -91,11 +91,11 @@ class Prepared:
     """How many parameters it has."""
 
     def __init__(self, statement: ClauseElement) -> None:
-        compiled = _compiled(statement)
-        self.sql, self.width = compiled.string, len(compiled.positiontup)
-        values: dict[str, Any] = compiled.params
-        write = {name: bind.type.bind_processor(DIALECT) for name, bind in compiled.binds.items()}
-        self._given = [(name, values[name], write.get(name)) for name in compiled.positiontup]
+        found = _compiled(statement)
+        self.sql, self.width = found.string, len(found.positiontup)
+        values: dict[str, Any] = found.params
+        write = {name: bind.type.bind_processor(DIALECT) for name, bind in found.binds.items()}
+        self._given = [(name, values[name], write.get(name)) for name in found.positiontup]
         columns: Sequence[Any] = list(getattr(statement, "selected_columns", ()))
         self._read = [(n, read) for n, c in enumerate(columns) if (read := _reading(c.type))]
 

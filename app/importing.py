@@ -4,7 +4,6 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -21,12 +20,13 @@ from app.db import Sessions, is_outage, is_transient, unit_of_work
 from app.models import ImportStatus, utc_now
 from app.problems import Internal
 from app.problems import Text as Said
-from app.services import columns, import_changes, import_plans, import_rows, import_steps
+from app.services import columns, import_changes, import_intents, import_plans, import_rows, import_steps
 from app.services.columns import Columns
 from app.services.import_changes import Seen
+from app.services.import_intents import Intent
 from app.services.import_plans import Plan, Unusable
 from app.services.import_rows import Draft
-from app.services.import_steps import Intent, Job, Lost, Stopped
+from app.services.import_steps import Job, Lost, Stopped
 from app.services.import_writes import Raced
 from app.sheets import Layout, Record, Unreadable
 from app.tenancy import confine
@@ -111,17 +111,21 @@ class Reader:
         batch.foreseen = None
         if not batch.records:
             return batch
-        with suppress(Exception):  # whatever it is: it is found out when they are done, too
+        try:
             async with unit_of_work(begin) as db:
                 await confine(db, self.job.partner_id)
-                batch.foreseen = await import_steps.foreseen(db, batch.plan, batch.drafts, doing)
+                found = await import_intents.foreseen(db, batch.plan, batch.drafts, doing)
+            batch.foreseen = await import_intents.ready(found) if found else None
+        except Exception as error:  # whatever it is: it is found out when they are done, too
+            log.warning("import could not look ahead", account_import=str(self.job.id), error=type(error).__name__)
         return batch
 
     async def close(self) -> None:
-        if self.ahead is not None:
-            with suppress(Exception):
-                await self.ahead
-        await asyncio.to_thread(self.path.unlink, missing_ok=True)
+        try:
+            if self.ahead is not None:
+                await asyncio.gather(self.ahead, return_exceptions=True)
+        finally:
+            await asyncio.to_thread(self.path.unlink, missing_ok=True)
 
 
 class Importer:
@@ -204,9 +208,10 @@ class Importer:
                 await self._replan(reader, batch, found)
             running = row.status == ImportStatus.RUNNING
             intent, batch.foreseen = batch.foreseen, None
-            if intent is None or not intent.holds(access, batch.plan, reader.done):
+            at_hand = (access, batch.plan, batch.drafts)
+            if intent is None or not await import_intents.holds(db, intent, *at_hand, reader.done):
                 within = Seen() if running else reader.seen  # what earlier batches took is in the table by now
-                intent = await import_steps.intended(db, access, batch.plan, batch.drafts, within, lock=running)
+                intent = await import_intents.intended(db, *at_hand, within, lock=running)
             if running and intent.only_opens:
                 reader.look_ahead(self.begin, intent)
             await import_steps.do(db, row, intent, batch.drafts)

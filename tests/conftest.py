@@ -60,11 +60,6 @@ def password_hash() -> str:
     return security._hasher.hash(PASSWORD)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: a third of the time, a test waits."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first: at the end, nobody waits for one that began late."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

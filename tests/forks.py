@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ from app.cli import main
 
 _FORKING: Final = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload(["app.cli", "app.main"])
+
+
+WRITING: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
 class Fork:
@@ -52,7 +56,8 @@ class Fork:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it is not ours to wait for
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
@@ -67,7 +72,7 @@ def fork(arguments: Sequence[str], folder: Path, environment: Mapping[str, str],
     have a file of their own.
     """
     given = (list(arguments), str(folder), dict(environment), str(input), str(output), str(errors or output))
-    process = _FORKING.Process(target=_run, args=given, name=" ".join(["tenantry", *arguments]))
+    process = _FORKING.Process(target=_run, args=given, name=" ".join(["tenantry", *arguments]), daemon=True)
     process.start()
     return Fork(process)
 
@@ -78,9 +83,7 @@ def _run(arguments: list[str], folder: str, environment: dict[str, str], input: 
     os.chdir(folder)
     for number, file, how in ((0, input, os.O_RDONLY), (1, output, WRITING), (2, errors, WRITING)):
         os.dup2(os.open(file, how, 0o600), number)
-    sys.stdin, sys.stdout, sys.stderr = (open(n, how, closefd=False) for n, how in enumerate("rww"))  # noqa: SIM115
+    sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.argv[:] = ["tenantry", *arguments]
     main()
-
-
-WRITING: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND

@@ -1,8 +1,7 @@
 """An import's steps in the database: which is whose, one batch of rows, its end. Each is one transaction's work."""
 
-import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -24,7 +23,6 @@ from app.models import (
     PartnerMember,
     User,
     UserStatus,
-    new_id,
     utc_now,
 )
 from app.models.partner import PartnerStatus
@@ -35,15 +33,13 @@ from app.services import (
     api_credentials,
     bulks,
     events,
-    import_changes,
-    import_lookups,
     import_writes,
     imports,
 )
-from app.services.import_changes import Change, Seen
+from app.services.import_changes import Change
+from app.services.import_intents import Intent
 from app.services.import_plans import Plan, shown
 from app.services.import_rows import Draft, RowFault
-from app.services.import_writes import Made
 
 WORKING: Final = (ImportStatus.CHECKING, ImportStatus.RUNNING)
 MAX_KEPT: Final = 10_000
@@ -219,54 +215,6 @@ async def expire(db: AsyncSession, now: datetime) -> int:
 
 
 # --- a batch of rows ---
-
-
-@dataclass(frozen=True, eq=False)
-class Intent:
-    """What some rows are to make of accounts, by what was found in the table."""
-
-    access: Access
-    plan: Plan
-    good: Sequence[Change]
-    faults: Sequence[RowFault]
-    made: Made | None = None
-    """What is to be written of new accounts, if that is made already."""
-    mark: object = field(default_factory=object)
-    after: object = None
-    """The mark of what was being done when this was found: if that is not done, this is worth nothing."""
-
-    @property
-    def only_opens(self) -> bool:
-        """Whether it takes names and unique values, and frees none."""
-        return all(change.new for change in self.good)
-
-    def holds(self, access: Access, plan: Plan, done: object) -> bool:
-        """Whether what was foreseen is still to be done: all came as it was thought to come."""
-        return self.after is done and (self.access, self.plan) == (access, plan)
-
-
-async def intended(db: AsyncSession, access: Access, plan: Plan, drafts: Sequence[Draft], within: Seen, *,
-                   lock: bool) -> Intent:  # fmt: skip
-    """What the rows make of the accounts that there are, and `within` the rows before."""
-    known = await import_lookups.known(db, plan, drafts, lock=lock)
-    named = await import_lookups.named(db, plan, drafts)
-    changes = await asyncio.to_thread(import_changes.decided, plan, access, drafts, known, named, new_id)
-    names, holders = await import_lookups.names(db, changes), await import_lookups.holders(db, changes)
-    good, faults = import_changes.settled(plan, changes, within, names, holders)
-    faults += [fault for draft in drafts for fault in (*draft.faults, *draft.misfits)]
-    return Intent(access, plan, good, faults)
-
-
-async def foreseen(db: AsyncSession, plan: Plan, drafts: Sequence[Draft], doing: Intent) -> Intent | None:
-    """The same of the rows that come next, while those before are being done, which free nothing.
-
-    None where one is for an account that there is: nobody may change that in between, so it is locked first.
-    """
-    found = await intended(db, doing.access, plan, drafts, import_changes.taken(doing.good), lock=False)
-    if not found.only_opens:
-        return None
-    made = await asyncio.to_thread(import_writes.made, found.access, plan, found.good)
-    return replace(found, made=made, after=doing.mark)
 
 
 async def do(db: AsyncSession, row: AccountImport, intent: Intent, drafts: Sequence[Draft]) -> None:

@@ -38,14 +38,13 @@ class Made(NamedTuple):
 
 def made(access: Access, plan: Plan, changes: Sequence[Change]) -> Made:
     """The rows of those that are new, in the order of their names. Takes its time: call it in a thread."""
-    now, admin = utc_now(), {"user_id": access.user_id, "role": Role.ACCOUNT_ADMIN.value}
-    shared = {"partner_id": access.partner_id, "created_at": now, "updated_at": now, "version": 1}
+    admin = {"user_id": access.user_id, "role": Role.ACCOUNT_ADMIN.value}
     new = sorted((c for c in changes if c.new), key=_name_key)
     members = [{"id": new_id(), "account_id": c.account_id} for c in new]
     opened = events.rows(access, "account.created", Account.__subject__, [_created(c) for c in new])
     joined = events.rows(access, "account_member.added", AccountMember.__subject__,
                          [_joined(member, admin) for member in members])  # fmt: skip
-    return Made(shared, shared | admin, _states(plan, new), members, opened, joined)
+    return Made({"partner_id": access.partner_id}, admin, _states(plan, new), members, opened, joined)
 
 
 async def write(db: AsyncSession, access: Access, plan: Plan, changes: Sequence[Change], new: Made | None) -> None:
@@ -82,11 +81,15 @@ async def _change(db: AsyncSession, access: Access, plan: Plan, old: Sequence[Ch
 
 
 async def _open(db: AsyncSession, new: Made) -> None:
-    if await bulks.insert(db, Account, dict(bulks.blank_account()) | new.shared, new.accounts) < len(new.accounts):
+    now = utc_now()  # it may have been made a while ago
+    fresh = {"created_at": now, "updated_at": now, "version": 1}
+    if await bulks.insert(db, Account, dict(bulks.blank_account()) | new.shared | fresh, new.accounts) < len(
+        new.accounts
+    ):
         raise Raced
-    await bulks.insert(db, AccountMember, new.admin, new.members)
+    await bulks.insert(db, AccountMember, new.shared | new.admin | fresh, new.members)
     for shared, told in (new.opened, new.joined):
-        await bulks.insert(db, Event, shared, told)
+        await bulks.insert(db, Event, shared | {"created_at": now}, told)
 
 
 def _name_key(change: Change) -> str:

@@ -50,7 +50,7 @@ _READ: Final[Sequence[Any]] = (
 """What an account's JSON is made of."""
 
 ROW: Final = "r"
-"""Where a page's statement has its rows from."""
+"""The name of the subquery of a page's rows; `_written` counts on it."""
 
 Piece = Sequence[bytes | None]
 """What a walk found for a page: its accounts as JSON, with commas between; the sort values of the one that would fill
