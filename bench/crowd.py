@@ -14,8 +14,8 @@ from bench.servers import Running
 
 DATABASE: Final = "bench_crowd"
 MANY: Final = 300
-CLIENTS: Final = 8
 OFTEN: Final = 10
+"""Times that each is asked before anything is timed."""
 CHANCE: Final = random.Random(1)
 CROWD: Final = f"SELECT id FROM partners WHERE id <> '{PARTNER}' ORDER BY id LIMIT {MANY}"
 ADMIN_OF_ALL: Final = f"""
@@ -46,4 +46,4 @@ def _pages(ours: Running, partners: Sequence[str], seconds: int) -> Load:
     path = urlsplit(ours.url).path
     paths = [f"{path.replace(str(PARTNER), partner)}?sort=-properties.revenue" for partner in partners]
     CHANCE.shuffle(paths)
-    return load.get(ours.url, ours.headers, clients=CLIENTS, seconds=seconds, paths=paths)
+    return load.get(ours.url, ours.headers, clients=contest.CLIENTS, seconds=seconds, paths=paths)

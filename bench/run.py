@@ -10,19 +10,8 @@ from bench import claims, contest, crowd, databases, growth, jobs, limits, load,
 from bench.databases import Server
 from bench.rounds import HEAD, Line
 
-PARTS = (
-    "list",
-    "create",
-    "overview",
-    "claims",
-    "limits",
-    "neighbours",
-    "crowd",
-    "growth",
-    "import",
-    "export",
-    "webhooks",
-)
+PARTS = ("list", "create", "overview", "claims", "limits", "neighbours", "crowd", "growth", "import", "export",
+         "webhooks")  # fmt: skip
 
 
 def main(

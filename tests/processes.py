@@ -38,7 +38,7 @@ class Shell:
     settings: dict[str, str] = field(default_factory=dict[str, str])
     port: int = field(default_factory=free_port)
     loads: bool = False
-    """Whether what is started loads the application, as it does outside of tests, or is forked off one that has."""
+    """Whether `start` loads the application, as it does outside of tests, or forks a process that has."""
 
     @property
     def data(self) -> Path:

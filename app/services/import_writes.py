@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +17,7 @@ from app.services.import_changes import Change
 from app.services.import_plans import Plan, Unusable
 
 NAME: Final = "uq_accounts_name_key"
+NAME_KEY: Final = attrgetter("name_key")
 
 
 class Raced(Exception):
@@ -28,8 +30,6 @@ Told = tuple[dict[str, Any], list[dict[str, Any]]]
 class Made(NamedTuple):
     """What is written for some new accounts: they, their admin, and what the change log says of both."""
 
-    shared: dict[str, Any]
-    admin: dict[str, Any]
     accounts: list[dict[str, Any]]
     members: list[dict[str, Any]]
     opened: Told
@@ -38,13 +38,12 @@ class Made(NamedTuple):
 
 def made(access: Access, plan: Plan, changes: Sequence[Change]) -> Made:
     """The rows of those that are new, in the order of their names. Takes its time: call it in a thread."""
-    admin = {"user_id": access.user_id, "role": Role.ACCOUNT_ADMIN.value}
-    new = sorted((c for c in changes if c.new), key=_name_key)
+    new = sorted((c for c in changes if c.new), key=NAME_KEY)
     members = [{"id": new_id(), "account_id": c.account_id} for c in new]
     opened = events.rows(access, "account.created", Account.__subject__, [_created(c) for c in new])
     joined = events.rows(access, "account_member.added", AccountMember.__subject__,
-                         [_joined(member, admin) for member in members])  # fmt: skip
-    return Made({"partner_id": access.partner_id}, admin, _states(plan, new), members, opened, joined)
+                         [_joined(access, member) for member in members])  # fmt: skip
+    return Made(_states(plan, new), members, opened, joined)
 
 
 async def write(db: AsyncSession, access: Access, plan: Plan, changes: Sequence[Change], new: Made | None) -> None:
@@ -55,9 +54,9 @@ async def write(db: AsyncSession, access: Access, plan: Plan, changes: Sequence[
         Raced: undo all of it, and look again.
         Unusable: a price model gives an account more licences than it may have.
     """
-    if old := sorted((c for c in changes if c.changes), key=_name_key):
+    if old := sorted((c for c in changes if c.changes), key=NAME_KEY):
         await _change(db, access, plan, old)
-    await _open(db, new or await asyncio.to_thread(made, access, plan, changes))
+    await _open(db, access, new or await asyncio.to_thread(made, access, plan, changes))
     try:
         await base_grants.move(db, access, [_moved(c) for c in changes])
     except TooManyLicences as crowded:
@@ -80,20 +79,19 @@ async def _change(db: AsyncSession, access: Access, plan: Plan, old: Sequence[Ch
     await bulks.insert(db, Event, *await asyncio.to_thread(events.rows, access, "account.updated", kind, facts))
 
 
-async def _open(db: AsyncSession, new: Made) -> None:
+async def _open(db: AsyncSession, access: Access, new: Made) -> None:
     now = utc_now()  # it may have been made a while ago
-    fresh = {"created_at": now, "updated_at": now, "version": 1}
-    if await bulks.insert(db, Account, dict(bulks.blank_account()) | new.shared | fresh, new.accounts) < len(
-        new.accounts
-    ):
+    fresh = {"partner_id": access.partner_id, "created_at": now, "updated_at": now, "version": 1}
+    if await bulks.insert(db, Account, dict(bulks.blank_account()) | fresh, new.accounts) < len(new.accounts):
         raise Raced
-    await bulks.insert(db, AccountMember, new.shared | new.admin | fresh, new.members)
+    await bulks.insert(db, AccountMember, fresh | _admin(access), new.members)
     for shared, told in (new.opened, new.joined):
         await bulks.insert(db, Event, shared | {"created_at": now}, told)
 
 
-def _name_key(change: Change) -> str:
-    return change.name_key
+def _admin(access: Access) -> dict[str, Any]:
+    """Whoever imports is the admin of what is created."""
+    return {"user_id": access.user_id, "role": Role.ACCOUNT_ADMIN.value}
 
 
 def _states(plan: Plan, changes: Sequence[Change]) -> list[dict[str, Any]]:
@@ -115,9 +113,9 @@ def _uniques(changes: Sequence[Change]) -> list[dict[str, Any]]:
     )
 
 
-def _joined(member: dict[str, Any], admin: dict[str, Any]) -> events.Fact:
+def _joined(access: Access, member: dict[str, Any]) -> events.Fact:
     account_id = member["account_id"]
-    return events.Fact(member["id"], None, {"account_id": account_id} | admin, account_id)
+    return events.Fact(member["id"], None, {"account_id": account_id} | _admin(access), account_id)
 
 
 def _moved(change: Change) -> base_grants.Move:
