@@ -24,6 +24,37 @@ const reading = {
   parseToJson: (_, { specActions }) => (text) => specActions.updateJsonSpec(fillingInNothing(JSON.parse(text))),
 };
 
+// A part of the contract with all that it leads to; "#/components/KIND/NAME" is what a reference looks like.
+function around(contract, [section, key, name]) {
+  if (key === undefined) return contract;
+  const part = { ...contract, paths: {}, webhooks: {}, components: {} };
+  const take = (kind, name) => {
+    const taken = (part.components[kind] ??= {});
+    if (name in taken) return;
+    taken[name] = contract.components[kind][name];
+    follow(taken[name]);
+  };
+  const follow = (node) => {
+    if (node === null || typeof node !== "object") return;
+    if (typeof node.$ref === "string") take(...node.$ref.split("/").slice(2));
+    Object.values(node).forEach(follow);
+  };
+  if (section === "components" && name !== undefined) {
+    take(key, name);
+  } else {
+    part[section] = { [key]: contract[section][key] };
+    follow(part[section]);
+  }
+  return part;
+}
+
+// Swagger UI would resolve each part that it shows among all the others, which takes seconds.
+function resolving({ fn: { resolveSubtree } }) {
+  return {
+    fn: { resolveSubtree: (contract, path, options) => resolveSubtree(around(contract, path), path, options) },
+  };
+}
+
 SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#reference",
@@ -34,5 +65,5 @@ SwaggerUIBundle({
   displayRequestDuration: true,
   showExtensions: true,
   validatorUrl: null,
-  plugins: [() => ({ statePlugins: { spec: { wrapActions: reading } } })],
+  plugins: [() => ({ statePlugins: { spec: { wrapActions: reading } } }), resolving],
 });
