@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
@@ -62,19 +62,19 @@ def create_app(settings: Settings) -> FastAPI:
         app.router.routes.extend(router.routes)  # include_router would wrap each once more, for every request
     app.state.allowed = _allowed([r for router in ROUTERS for r in _routes(router.routes)])
     app.state.contract = cache(lambda: json.dumps(app.openapi(), ensure_ascii=False).encode())
-    plain = app.openapi
-
-    def finished() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = contract.finalise(plain())
-        return app.openapi_schema
-
-    app.openapi = finished
     return app
 
 
 class Api(FastAPI):
     """FastAPI behind layers of ours: the edge is the outermost, and answers whatever goes wrong in the others."""
+
+    _contract: ClassVar[dict[str, Any] | None] = None
+
+    def openapi(self) -> dict[str, Any]:
+        """The contract: of the routers alone, whatever the settings. Made once in a process, for it takes seconds."""
+        if Api._contract is None:
+            Api._contract = contract.finalise(super().openapi())
+        return Api._contract
 
     def build_middleware_stack(self) -> ASGIApp:
         settings: Settings = self.state.settings

@@ -1,5 +1,6 @@
 """Pages for people: the links of our mails, the documentation, the problems, and the development mailbox."""
 
+import asyncio
 import hashlib
 import inspect
 from collections.abc import Iterator
@@ -87,7 +88,8 @@ async def get_docs_page(request: Request) -> Response:
 
 @router.get("/openapi.json")
 async def get_contract(request: Request) -> Response:
-    return Response(request.app.state.contract(), media_type="application/json", headers={"Cache-Control": "no-cache"})
+    text = await asyncio.to_thread(request.app.state.contract)  # the first time, it takes seconds
+    return Response(text, media_type="application/json", headers={"Cache-Control": "no-cache"})
 
 
 @router.get("/pages/{name}")
