@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 import structlog
+import uvloop
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from pydantic import SecretStr
@@ -69,6 +70,11 @@ def pytest_collection_finish() -> None:
     """What is loaded by now stays, as in `app.main.serve`: looking through it again and again takes an eighth of the time."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Any]:
+    """The loop in which uvicorn runs the service, so that tests run in it, too."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 # --- databases ---

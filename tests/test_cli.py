@@ -120,6 +120,51 @@ def create(shell: Shell, name: str) -> None:
         assert api.post("/v1/partners", json={"name": name}).status_code == 201
 
 
+# --- the demo: first, for others look at what it makes, and to make it takes long ---
+
+
+def test_demo_makes_one_partner_with_accounts_once(shell: Shell, demo: str):
+    with LocalPg(shell.data / "postgres"):
+        refused(shell.run("demo"), "there already")
+        refused(shell.run("demo", **PRODUCTION), "development only")
+        email, password = next(line.split()[:2] for line in demo.splitlines() if "partner_admin" in line)
+        with shell.serving():
+            assert partners(shell) == ["Sensorhaus GmbH"]
+            with shell.logged_in(email, password) as api:
+                (mine,) = api.get("/v1/me").json()["partners"]
+                every = ["active", "suspended", "archived"]
+                table = api.get(f"/v1/partners/{mine['id']}/accounts",
+                                params={"filter": f"status:in:{','.join(every)}", "limit": 200, "count": True}).json()  # fmt: skip
+                assert (mine["role"], table["total"]) == ("partner_admin", 250)
+                assert {row["status"] for row in table["items"]} == set(every)
+                views = api.get(f"/v1/partners/{mine['id']}/views").json()["items"]
+                assert [(view["shared"], view["broken"]) for view in views] == [(True, [])] * 3
+                for view in views:
+                    found = api.get(f"/v1/partners/{mine['id']}/accounts", params={"view": view["id"], "count": True})
+                    assert 5 < found.json()["total"] < 200, view["name"]
+                believable_purchases(api, f"/v1/partners/{mine['id']}")
+
+
+def believable_purchases(api: httpx.Client, partner: str) -> None:
+    """There is something to look at in every list: who is near a limit, what ends soon, what was upgraded."""
+
+    def count(path: str, *filters: str) -> int:
+        found = api.get(f"{partner}/{path}", params={"filter": filters, "count": True})
+        assert found.status_code == 200, found.text
+        return found.json()["total"]
+
+    soon = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+    assert count("account-articles") > 1000
+    for filters in (("state:eq:ended",), ("cancelled:eq:true",), ("replaces_id:is_null:false",),
+                    ("invoice_number:is_null:true",), ("price_model:eq:professional",)):  # fmt: skip
+        assert 5 < count("account-articles", *filters) < 400, filters
+    assert 5 < count("licences", "state:eq:active", f"ends_at:lt:{soon}") < 300
+    assert 2 < count("licences", "state:eq:suspended") < 50
+    for filters in (("usage_percent:gte:80",), ("usage_percent:eq:100",), (f"expires_at:lt:{soon}",)):
+        assert 20 < count("entitlements", *filters) < 600, filters
+    assert 1 < count("entitlements", "over:eq:true") < 30
+
+
 # --- starting and stopping ---
 
 
@@ -287,7 +332,7 @@ def test_database_that_is_away_is_one_line(shell: Shell):
     assert "secret-word" not in done.stderr
 
 
-# --- operators and the demo ---
+# --- operators and the log ---
 
 
 def operator(shell: Shell, password: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -320,48 +365,6 @@ async def test_log_that_was_changed_behind_its_back_is_named_and_ends_with_1(she
         broken = shell.run("verify-log", "00000000-0000-0000-0000-000000000000")
         assert broken.returncode == 1
         assert broken.stdout.endswith(": 0 entries, broken at position 1: its facts are not those that were chained.\n")
-
-
-def test_demo_makes_one_partner_with_accounts_once(shell: Shell, demo: str):
-    with LocalPg(shell.data / "postgres"):
-        refused(shell.run("demo"), "there already")
-        refused(shell.run("demo", **PRODUCTION), "development only")
-        email, password = next(line.split()[:2] for line in demo.splitlines() if "partner_admin" in line)
-        with shell.serving():
-            assert partners(shell) == ["Sensorhaus GmbH"]
-            with shell.logged_in(email, password) as api:
-                (mine,) = api.get("/v1/me").json()["partners"]
-                every = ["active", "suspended", "archived"]
-                table = api.get(f"/v1/partners/{mine['id']}/accounts",
-                                params={"filter": f"status:in:{','.join(every)}", "limit": 200, "count": True}).json()  # fmt: skip
-                assert (mine["role"], table["total"]) == ("partner_admin", 250)
-                assert {row["status"] for row in table["items"]} == set(every)
-                views = api.get(f"/v1/partners/{mine['id']}/views").json()["items"]
-                assert [(view["shared"], view["broken"]) for view in views] == [(True, [])] * 3
-                for view in views:
-                    found = api.get(f"/v1/partners/{mine['id']}/accounts", params={"view": view["id"], "count": True})
-                    assert 5 < found.json()["total"] < 200, view["name"]
-                believable_purchases(api, f"/v1/partners/{mine['id']}")
-
-
-def believable_purchases(api: httpx.Client, partner: str) -> None:
-    """There is something to look at in every list: who is near a limit, what ends soon, what was upgraded."""
-
-    def count(path: str, *filters: str) -> int:
-        found = api.get(f"{partner}/{path}", params={"filter": filters, "count": True})
-        assert found.status_code == 200, found.text
-        return found.json()["total"]
-
-    soon = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
-    assert count("account-articles") > 1000
-    for filters in (("state:eq:ended",), ("cancelled:eq:true",), ("replaces_id:is_null:false",),
-                    ("invoice_number:is_null:true",), ("price_model:eq:professional",)):  # fmt: skip
-        assert 5 < count("account-articles", *filters) < 400, filters
-    assert 5 < count("licences", "state:eq:active", f"ends_at:lt:{soon}") < 300
-    assert 2 < count("licences", "state:eq:suspended") < 50
-    for filters in (("usage_percent:gte:80",), ("usage_percent:eq:100",), (f"expires_at:lt:{soon}",)):
-        assert 20 < count("entitlements", *filters) < 600, filters
-    assert 1 < count("entitlements", "over:eq:true") < 30
 
 
 # --- the contract ---

@@ -32,6 +32,8 @@ class Raw:
     async def send(self, data: bytes) -> None:
         if found := re.match(rb"([A-Z]+) (/\S*) HTTP/1\.1\r\n", data):
             self.asked = (found[1].decode(), quote(found[2].partition(b"?")[0], safe="/%"))
+        if self.writer.is_closing():
+            raise ConnectionResetError
         self.writer.write(data)
         with suppress(ConnectionError):
             await self.writer.drain()
