@@ -17,24 +17,24 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     Text,
+    TextClause,
     Uuid,
     and_,
     case,
-    cast,
     func,
     literal_column,
     select,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, array
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from app.express import CHOOSING, KEPT, WALKING, Driver, Guess, Inside, Prepared, compiled, param
-from app.models import Account
 from app.policy import Permission
 from app.problems import Problem
 from app.records import record
 from app.services import columns, lists, searches, tables, walks
 from app.services.columns import Columns, Definition
 from app.services.lists import Query
+from app.services.tables import ACCOUNTS
 from app.services.written import NULL, concatenated, moment, number, said
 
 MAX_KEPT: Final = 1_000
@@ -44,17 +44,22 @@ NOTHING: Final = literal_column("'null'::jsonb", JSONB)
 NOT_ALL: Final = literal_column("'{}'::bytea[]", ARRAY(LargeBinary))
 
 _READ: Final[Sequence[Any]] = (
-    Account.id, Account.partner_id, Account.name, Account.status, Account.price_model, Account.time_zone,
-    Account.member_count, Account.properties, Account.created_at, Account.updated_at,
+    ACCOUNTS.id, ACCOUNTS.partner_id, ACCOUNTS.name, ACCOUNTS.status, ACCOUNTS.price_model, ACCOUNTS.time_zone,
+    ACCOUNTS.member_count, ACCOUNTS.properties, ACCOUNTS.created_at, ACCOUNTS.updated_at,
 )  # fmt: skip
 """What an account's JSON is made of."""
 
 ROW: Final = "r"
 """The name of the subquery of a page's rows; `_written` counts on it."""
+TEXTS: Final = "t"
+"""That of what is written of them; `_piece` does."""
+ROOM: Final = param("room", Integer())
 
 Piece = Sequence[bytes | None]
 """What a walk found for a page: its accounts as JSON, with commas between; the sort values of the one that would fill
 the page, as JSON; and how many there are, up to one more than a page holds. Empty: there may be more to be found."""
+Statement = Callable[[], Prepared]
+"""Compiled when it is needed, and kept."""
 Page = Callable[..., Select[Any]]
 """Makes a page of a walk: see `_page`."""
 
@@ -111,7 +116,7 @@ def at_a_glance(guessed: Guessed, asked: Asked, piece: Piece) -> Found | None:
     """The page, if what was guessed is all of it."""
     page = _Pieces(asked.limit)
     page.add(piece)
-    return page.found() if page.full or len(guessed.asking.ways[0]()) == 1 else None
+    return page.found() if page.full or len(guessed.asking.ways[0]) == 1 else None
 
 
 async def fetched(inside: Inside, asked: Asked, after: Sequence[Any] | None) -> Found:
@@ -131,21 +136,21 @@ async def _walked(inside: Inside, asking: "Asking", given: Mapping[str, Any], li
     """Near, among those that hold the text, or all along the order: see `searches`."""
     guessed = inside.guessed
     for way in asking.ways:
-        found = await _along(inside.line, way(), given, limit, guessed)
+        found = await _along(inside.line, way, given, limit, guessed)
         if found is not None:
             return found
         guessed = None
     raise AssertionError("a walk along the order comes to its end")
 
 
-async def _along(line: Driver, walks: Sequence[Prepared], given: Mapping[str, Any], limit: int,
+async def _along(line: Driver, walks: Sequence[Statement], given: Mapping[str, Any], limit: int,
                  guessed: Piece | None) -> Found | None:  # fmt: skip
     """One walk after the other, until the page is full; None if this is not the way to fill it."""
     page = _Pieces(limit)
     for n, walk in enumerate(walks):
         piece = guessed if n == 0 else None
         if piece is None:
-            (piece,) = await walk.one(line, **{**given, "room": page.room}) or ((),)
+            (piece,) = await walk().one(line, **{**given, "room": page.room}) or ((),)
         if not piece:
             return None
         page.add(piece)
@@ -176,19 +181,14 @@ class _Pieces:
 
 
 async def _total(line: Driver, asking: "Asking", given: Mapping[str, Any]) -> int:
-    for totals in asking.totals:
-        for total in totals():
-            (found,) = await total.one(line, **given) or (0,)
-            if found is not None:
-                return found
+    for total in asking.totals:
+        (found,) = await total().one(line, **given) or (0,)
+        if found is not None:
+            return found
     raise AssertionError("a count along the order comes to its end")
 
 
 # --- the statements, each made once ---
-
-
-Statements = Callable[[], Sequence[Prepared]]
-"""Made when they are needed, and kept."""
 
 
 @record
@@ -196,9 +196,9 @@ class Asking:
     """The statements of a page, but for the values of its cursor."""
 
     guess: Guess
-    ways: Sequence[Statements]
+    ways: Sequence[Sequence[Statement]]
     """One after the other, until one leads there: see `searches`. Each is walks along an index."""
-    totals: Sequence[Statements]
+    totals: Sequence[Statement]
     orders: Sequence[lists.Order]
 
     def values(self, asked: Asked, after: Sequence[Any] | None) -> dict[str, Any]:
@@ -221,7 +221,7 @@ def _made(known: Columns, masked: bool, query: Query, only: tuple[str, ...] | No
     orders = lists.sorts(table, query)
     after = None if nulls is None else _bounds(orders, nulls)
     read: dict[str, Any] = {c.key: c for c in (*_READ, *(o.by for o in orders))}
-    accounts: Any = select(*read.values()).where(Account.partner_id == PARTNER)
+    accounts: Any = select(*read.values()).where(ACCOUNTS.partner_id == PARTNER)
     plan = walks.plan(accounts, table, query, after)
     shown_columns = known.active if shown is None else [known.open[key] for key in shown if key in known.open]
 
@@ -232,7 +232,7 @@ def _made(known: Columns, masked: bool, query: Query, only: tuple[str, ...] | No
     totals = [partial(walks.counted, plan.matching)]
     if text := searches.sought(table, query):
         rows = searches.looked_at(query, limit)
-        plain = walks.walks(accounts, plan.orders, after, Account.id)
+        plain = walks.walks(accounts, plan.orders, after, ACCOUNTS.id)
         few, hits = searches.few(table, query, PARTNER), searches.hits(query, PARTNER, text)
         near = [partial(_near, page, walk, matching, rows) for walk in plain]
         among = [[partial(_among, page, walk, ids) for walk in plan.walks] for ids in (*few, hits)]
@@ -241,11 +241,11 @@ def _made(known: Columns, masked: bool, query: Query, only: tuple[str, ...] | No
         totals = [*(partial(_counted_among, plan.matching, ids) for ids in (*few, counted)), *totals]
     guess = Guess(known.version, ways[0][0]().scalar_subquery(), columns.sees(Permission.ACCOUNT_LIST),
                   query.length <= MAX_KEPT)  # fmt: skip
-    return Asking(guess, [_statements(walks) for walks in ways], [_statements([t]) for t in totals], plan.orders)
+    return Asking(guess, [[_statement(walk) for walk in way] for way in ways], [*map(_statement, totals)], plan.orders)
 
 
-def _statements(make: Sequence[Callable[[], Any]]) -> Statements:
-    return cache(lambda: [Prepared(one()) for one in make])
+def _statement(make: Callable[[], Any]) -> Statement:
+    return cache(lambda: Prepared(make()))
 
 
 def _near(page: Page, walk: Select[Any], matching: Sequence[ColumnElement[bool]], rows: int) -> Select[Any]:
@@ -273,27 +273,28 @@ def _bounds(orders: Sequence[lists.Order], nulls: tuple[bool, ...]) -> list[Any]
 def _page(walk: Select[Any], orders: Sequence[lists.Order], limit: int, shown: Sequence[Definition], known: Columns, *,
           masked: bool, unfinished: Any = None) -> Select[Any]:  # fmt: skip
     """All rows of a walk as one value: a `Piece`. If they do not fill the page and `unfinished` holds, an empty one."""
+    keys = (*(o.by.key for o in orders), "id")
     rows = walk.limit(number(limit + 1)).subquery(ROW)
-    room, count = param("room", Integer()), func.count()
     account = _written(known, tuple(shown), masked).label("account")
-    of_last: list[Any] = [*(rows.c[o.by.key] for o in orders), rows.c.id]
-    texts = select(account, *of_last).subquery()
-    items = func.array_to_string(_all_of(texts.c.account)[number(1) : room], said(","))
-    last = func.json_build_array(*(_all_of(texts.c[column.key])[room] for column in of_last))
-    place = case((and_(room > number(0), count >= room), cast(last, Text)))
-    found: Any = array([_sent(items), _sent(place), _sent(cast(count, Text))])
+    last: list[Any] = [literal_column(f"{ROW}.{key}").label(key) for key in keys]
+    texts = select(account, *last).select_from(rows)
+    found: Any = _piece(keys)
     if unfinished is not None:
-        found = case((and_(count <= room, unfinished), NOT_ALL), else_=found)
-    return select(found)
+        found = case((and_(func.count() <= ROOM, unfinished), NOT_ALL), else_=found)
+    return select(found).select_from(texts.subquery(TEXTS))
 
 
-def _all_of(column: Any) -> Any:
-    return func.array_agg(column, type_=ARRAY(column.type))
+@cache
+def _piece(keys: tuple[str, ...]) -> TextClause:
+    """The rows of `TEXTS` as a `Piece`, in the bytes that go on to the client; `keys` are columns of the table.
 
-
-def _sent(text: Any) -> ColumnElement[bytes]:
-    """As it goes on to the client: nobody reads it in between."""
-    return func.convert_to(text, said("UTF8"), type_=LargeBinary())
+    Written out, for SQLAlchemy would take longer over it than over the walk.
+    """
+    last = ", ".join(f"(array_agg({TEXTS}.{key}))[:room]" for key in keys)
+    place = f"CASE WHEN :room > 0 AND count(*) >= :room THEN CAST(json_build_array({last}) AS TEXT) END"
+    items = f"array_to_string((array_agg({TEXTS}.account))[1 : :room], ',')"
+    sent = (f"convert_to({one}, 'UTF8')" for one in (items, place, "CAST(count(*) AS TEXT)"))
+    return TextClause(f"ARRAY[{', '.join(sent)}]").bindparams(ROOM)
 
 
 @lru_cache(maxsize=KEPT)

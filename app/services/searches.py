@@ -13,9 +13,9 @@ from sqlalchemy import CTE, ColumnElement, Select, Text, Uuid, and_, any_, case,
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app import words
-from app.models import Account
 from app.services import lists
 from app.services.lists import Condition, Query, Table
+from app.services.tables import ACCOUNTS
 from app.services.written import number
 
 NEAR, NEAR_MIXED = 40, 400
@@ -43,7 +43,7 @@ def sought(table: Table, query: Query) -> str:
 def near(walk: Select[Any], matching: Sequence[ColumnElement[bool]], rows: int) -> tuple[Select[Any], Any]:
     """Of the next rows of a walk without conditions, those that match; and whether there are more to be looked at."""
     hit = walk.add_columns(and_(*matching).label("hit")).limit(number(rows)).subquery()
-    beyond = walk.with_only_columns(Account.id).order_by(None).offset(number(rows)).limit(number(1)).exists()
+    beyond = walk.with_only_columns(ACCOUNTS.id).order_by(None).offset(number(rows)).limit(number(1)).exists()
     return select(hit).where(hit.c.hit), beyond
 
 
@@ -56,7 +56,7 @@ def few(table: Table, query: Query, partner: Any) -> list[CTE]:
     asked = [lists.condition(table, c) for c in _asked(query) if c.operator in INDEXED]
     if not asked:
         return []
-    some = select(Account.id).where(Account.partner_id == partner, *asked).limit(number(FEW + 1))
+    some = select(ACCOUNTS.id).where(ACCOUNTS.partner_id == partner, *asked).limit(number(FEW + 1))
     ids = select(func.array(some.scalar_subquery(), type_=_IDS).label("ids")).offset(number(0)).subquery()  # once only
     return [select(case((func.cardinality(ids.c.ids) <= FEW, ids.c.ids)).label("ids")).cte("few")]
 
@@ -69,7 +69,7 @@ def hits(query: Query, partner: Any, text: str, *, counted: bool = False) -> CTE
 
 
 def among(found: CTE) -> ColumnElement[bool]:
-    return Account.id == any_(cast(select(found.c.ids).scalar_subquery(), _IDS))
+    return ACCOUNTS.id == any_(cast(select(found.c.ids).scalar_subquery(), _IDS))
 
 
 def too_many(found: CTE) -> ColumnElement[bool]:
